@@ -1,0 +1,110 @@
+"""What a child can be asked to do: complete values that can be queued, saved and replayed."""
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import TypeAlias
+
+import msgspec
+
+from engine.timeline.model import Asset, EffectUse, Project, new_id
+from engine.timeline.time import TimeRange
+
+
+class Sound(StrEnum):
+    """What an export does with sound; matters beyond OFF only where there is ping-pong."""
+
+    OFF = "off"
+    KEPT = "kept"  # ping-pong: forward, then forward again
+    MIRRORED = "mirrored"  # ping-pong: the way back is reversed
+
+
+class Format(StrEnum):
+    MP4 = "mp4"
+    GIF = "gif"
+
+
+class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sequence becomes a file.
+
+    `rate`: None keeps every source frame with its own delay. `width`: None keeps the sequence's
+    size; height follows. `loop`: 0 for ever (GIF; once for MP4, which has no such mark), n plays
+    n times.
+    """
+
+    format: Format = Format.MP4
+    range: TimeRange | None = None  # None: the whole sequence
+    rate: Fraction | None = None
+    width: int | None = None
+    loop: int = 0
+    ping_pong: bool = False
+    sound: Sound = Sound.KEPT
+    crf: int = 20  # MP4: libx264's constant rate factor, lower is better
+    preset: str = "veryfast"  # MP4: libx264's preset
+    colours: int = 256  # GIF
+    dither: str = "sierra2_4a"  # GIF: one of DITHERS
+
+
+DITHERS: tuple[tuple[str, str], ...] = (
+    ("none", "None"),
+    ("bayer", "Bayer"),
+    ("floyd_steinberg", "Floyd-Steinberg"),
+    ("sierra2_4a", "Sierra light"),
+)
+
+
+class EffectJob(msgspec.Struct, frozen=True, tag="effect", kw_only=True):
+    """Bakes the last of `uses` on `asset` (and the ones before it) into the segment cache.
+
+    `wanted`: the part of the result that is asked for, in the result's own time; None for all.
+    """
+
+    id: str = msgspec.field(default_factory=new_id)
+    title: str  # "Restyle"
+    subject: str  # "sunset_walk.gif"
+    asset: Asset
+    uses: tuple[EffectUse, ...]
+    wanted: TimeRange | None = None
+    clip: str = ""  # the clip it was asked for
+    cache: str
+    cache_limit_bytes: int = 40_000_000_000
+
+
+class ExportJob(msgspec.Struct, frozen=True, tag="export", kw_only=True):
+    """Renders a sequence into the file `output`; effects that are not baked are baked first."""
+
+    id: str = msgspec.field(default_factory=new_id)
+    title: str = "Export"  # "Export GIF"
+    subject: str = ""
+    project: Project
+    sequence: str = ""
+    options: ExportOptions
+    output: str  # the final name; written beside it and renamed
+    cache: str
+    cache_limit_bytes: int = 40_000_000_000
+
+
+class SelfTestJob(msgspec.Struct, frozen=True, tag="self-test", kw_only=True):
+    """A small computation in `steps` steps that proves a child alive; `crash_at` ends it hard."""
+
+    id: str = msgspec.field(default_factory=new_id)
+    title: str = "Self-test"
+    subject: str = ""
+    steps: int = 10
+    step_ms: int = 20
+    crash_at: int = -1
+
+
+Job: TypeAlias = EffectJob | ExportJob | SelfTestJob
+
+
+class JobResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out: files, counts and measures for the person and for tests."""
+
+    output: str = ""  # the exported file
+    frames: int = 0
+    seconds: float = 0.0  # of work
+    size_bytes: int = 0
+    duration: Fraction = Fraction(0)  # of the exported film
+    keys: tuple[str, ...] = ()  # cache keys of the segments made or found
+    made: int = 0  # segments computed by this run
+    notes: tuple[str, ...] = ()  # sentences for the person: what was adjusted

@@ -1,0 +1,316 @@
+"""Every message between the editor and its children; the whole protocol.
+
+Length-prefixed msgpack (4 bytes, big-endian) of one tagged struct. Requests go to the child's
+stdin, events come back on a duplicate of its stdout.
+"""
+
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import msgspec
+
+from engine.jobs import Job, JobResult
+from engine.timeline.model import MediaFacts, Project
+
+PROTOCOL = 1
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    pass
+
+
+# Requests
+
+
+class Start(_Message, frozen=True, kw_only=True):
+    """Runs a job; answered by Started, then Progress and Preview, then exactly one ending."""
+
+    job: Job
+
+
+class Cancel(_Message, frozen=True, kw_only=True):
+    job: str
+
+
+class Probe(_Message, frozen=True, kw_only=True):
+    """Asks what `path` is; answered by Probed or Refused with the same `ask`."""
+
+    ask: int
+    path: str
+
+
+class Strip(_Message, frozen=True, kw_only=True):
+    """Asks for thumbnails of a file; each comes as a Thumbnail with the same `ask`, then Done.
+
+    `times`: in the medium's time. `height`: in pixels. `cache`: where to keep and look for them.
+    """
+
+    ask: int
+    path: str
+    fingerprint: str
+    times: tuple[Fraction, ...]
+    height: int
+    cache: str
+
+
+class Peaks(_Message, frozen=True, kw_only=True):
+    """Asks for the waveform of a file; answered by Waveform or Refused."""
+
+    ask: int
+    path: str
+    fingerprint: str
+    cache: str
+
+
+class Show(_Message, frozen=True, kw_only=True):
+    """The project that frames, sound and freshness are about from now on."""
+
+    project: Project
+    sequence: str
+    cache: str
+
+
+class ShowFrames(_Message, frozen=True, kw_only=True):
+    """Asks for frames of the shown sequence into ring slots, in this order.
+
+    A newer `serial` drops what is left of older ones. `width`, `height`: of the picture wanted;
+    each comes as a FrameShown. `bypass_effects`: the sources without their baked effects.
+    """
+
+    serial: int
+    times: tuple[Fraction, ...]
+    slots: tuple[int, ...]
+    width: int
+    height: int
+    bypass_effects: bool = False
+
+
+class ShowSound(_Message, frozen=True, kw_only=True):
+    """Asks for `seconds` of the shown sequence's sound; answered by Samples."""
+
+    serial: int
+    start: Fraction
+    seconds: Fraction
+
+
+class Freshness(_Message, frozen=True, kw_only=True):
+    """Asks which baked effects of the shown sequence are there; answered by Fresh."""
+
+    ask: int
+
+
+class OpenRing(_Message, frozen=True, kw_only=True):
+    """The shared memory for frames: `slots` slots of `slot_bytes` each."""
+
+    name: str
+    slots: int
+    slot_bytes: int
+
+
+class Shutdown(_Message, frozen=True, kw_only=True):
+    pass
+
+
+Request: TypeAlias = (
+    Start
+    | Cancel
+    | Probe
+    | Strip
+    | Peaks
+    | Show
+    | ShowFrames
+    | ShowSound
+    | Freshness
+    | OpenRing
+    | Shutdown
+)
+
+
+# Events
+
+
+class Ready(_Message, frozen=True, kw_only=True):
+    """First of all: who speaks, and which protocol."""
+
+    protocol: int
+    role: str
+    pid: int
+
+
+class Device(_Message, frozen=True, kw_only=True):
+    """What the child computes on. `kind`: "cpu" or "cuda"."""
+
+    kind: str
+    name: str
+    total_bytes: int = 0
+    free_bytes: int = 0
+    details: str = ""
+
+
+class Started(_Message, frozen=True, kw_only=True):
+    job: str
+
+
+class Progress(_Message, frozen=True, kw_only=True):
+    """`stage`: "text", "denoise", "decode", "effects", "encode". `seconds_left`: -1 unknown."""
+
+    job: str
+    stage: str
+    done: int
+    total: int
+    stages: tuple[str, ...] = ()  # all stages of this job, in order
+    seconds_left: float = -1.0
+
+
+class Preview(_Message, frozen=True, kw_only=True):
+    """A small JPEG of what is being made, at least once a second."""
+
+    job: str
+    label: str  # "Frame 42 of 100"
+    jpeg: bytes
+
+
+class Finished(_Message, frozen=True, kw_only=True):
+    job: str
+    result: JobResult
+
+
+class Failed(_Message, frozen=True, kw_only=True):
+    """`kept`: a sentence on what a retry need not make again, or ""."""
+
+    job: str
+    message: str
+    hint: str = ""
+    details: str = ""
+    kept: str = ""
+    kind: str = "error"  # the class of the error; "WorkerError" when the child died
+
+
+class JobCancelled(_Message, frozen=True, kw_only=True):
+    job: str
+
+
+class Probed(_Message, frozen=True, kw_only=True):
+    ask: int
+    facts: MediaFacts
+    fingerprint: str
+
+
+class Refused(_Message, frozen=True, kw_only=True):
+    ask: int
+    message: str
+    hint: str = ""
+    details: str = ""
+
+
+class Thumbnail(_Message, frozen=True, kw_only=True):
+    """A JPEG of the picture at `time`."""
+
+    ask: int
+    time: Fraction
+    jpeg: bytes
+
+
+class Done(_Message, frozen=True, kw_only=True):
+    ask: int
+
+
+class Waveform(_Message, frozen=True, kw_only=True):
+    """`per_second` pairs of bytes a second, (peak, rms), each 0 to 255 of full scale."""
+
+    ask: int
+    per_second: int
+    data: bytes
+
+
+class FrameShown(_Message, frozen=True, kw_only=True):
+    """A frame lies in `slot` as BGRA rows of `stride` bytes (QImage's Format_RGB32)."""
+
+    serial: int
+    time: Fraction
+    slot: int
+    width: int
+    height: int
+    stride: int
+    stale: bool = False  # shows a source where a baked effect is not there yet
+    error: str = ""  # a sentence when something in it could not be decoded
+
+
+class Samples(_Message, frozen=True, kw_only=True):
+    """48 kHz stereo float32, interleaved."""
+
+    serial: int
+    start: Fraction
+    data: bytes
+
+
+class Span(_Message, frozen=True, kw_only=True):
+    """A part of a clip, in record time, and whether its baked effects are there."""
+
+    start: Fraction
+    end: Fraction
+    fresh: bool
+
+
+class ClipFreshness(_Message, frozen=True, kw_only=True):
+    """`uses`: for each effect use of the clip (by id) whether all it needs is there."""
+
+    clip: str
+    spans: tuple[Span, ...]
+    uses: dict[str, bool]
+
+
+class Fresh(_Message, frozen=True, kw_only=True):
+    ask: int
+    clips: tuple[ClipFreshness, ...]
+    cache_bytes: int = 0
+
+
+class Heartbeat(_Message, frozen=True, kw_only=True):
+    pass
+
+
+class LogLine(_Message, frozen=True, kw_only=True):
+    text: str
+
+
+Event: TypeAlias = (
+    Ready
+    | Device
+    | Started
+    | Progress
+    | Preview
+    | Finished
+    | Failed
+    | JobCancelled
+    | Probed
+    | Refused
+    | Thumbnail
+    | Done
+    | Waveform
+    | FrameShown
+    | Samples
+    | Fresh
+    | Heartbeat
+    | LogLine
+)
+
+
+def encode_value(value: Any) -> Any:
+    """msgspec's hook for what it does not know: a Fraction is written "3/2"."""
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    raise NotImplementedError(f"{type(value).__name__} cannot be sent")
+
+
+def decode_value(kind: type, value: Any) -> Any:
+    """The counterpart of `encode_value`. Raises ValueError for what is no fraction."""
+    if kind is Fraction:
+        if isinstance(value, str) and len(value) <= 64:
+            numerator, _, denominator = value.partition("/")
+            try:
+                return Fraction(int(numerator), int(denominator or "1"))
+            except (ValueError, ZeroDivisionError):
+                raise ValueError(f"«{value}» is not a fraction") from None
+        raise ValueError("a fraction is written as text, 3/2")
+    raise NotImplementedError(f"{kind.__name__} cannot be received")

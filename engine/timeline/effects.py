@@ -1,23 +1,40 @@
 """The effect table: families, engines, parameters. Inspector, command line and tests read it."""
 
 from enum import StrEnum
-from math import isfinite
-from typing import TypeAlias
 
 import msgspec
 
 from engine.errors import EffectError
 from engine.timeline.model import EffectUse, new_id
+from engine.timeline.parameters import (
+    Parameter,
+    ParameterKind,
+    Value,
+    checked_value,
+    choice,
+    flag,
+    integer,
+    number,
+    parsed,
+    percent,
+    seed,
+)
 
-Value: TypeAlias = float | int | str | bool
-
-
-class ParameterKind(StrEnum):
-    NUMBER = "number"  # float
-    INTEGER = "integer"
-    CHOICE = "choice"
-    FLAG = "flag"
-    SEED = "seed"  # integer, 0 to 2**31 - 1, with a dice
+__all__ = [
+    "EFFECTS",
+    "EffectKind",
+    "Engine",
+    "Parameter",
+    "ParameterKind",
+    "Reach",
+    "Value",
+    "checked",
+    "defaults",
+    "is_known",
+    "kind",
+    "new_use",
+    "parsed",
+]
 
 
 class Reach(StrEnum):
@@ -26,23 +43,6 @@ class Reach(StrEnum):
     FRAME = "frame"  # each on itself
     STREAM = "stream"  # a state runs along; restarts on the grid and at cuts
     WHOLE = "whole"  # all frames are made together
-
-
-class Parameter(msgspec.Struct, frozen=True):
-    """One field of an engine. `choices`: (value, label) pairs. `shown_if`: (name, value)."""
-
-    name: str
-    label: str
-    kind: ParameterKind
-    default: Value
-    help: str
-    minimum: float = 0.0
-    maximum: float = 1.0
-    step: float = 0.01
-    unit: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    advanced: bool = False
-    shown_if: tuple[str, str] | None = None
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -85,96 +85,265 @@ class EffectKind(msgspec.Struct, frozen=True):
         raise EffectError(f"{self.label} has no engine «{name}».", f"It has {known}.")
 
 
-def _number(
-    name: str,
-    label: str,
-    default: float,
-    low: float,
-    high: float,
-    help_line: str,
-    *,
-    step: float = 0.01,
-    unit: str = "",
-    advanced: bool = False,
-    shown_if: tuple[str, str] | None = None,
-) -> Parameter:
-    return Parameter(
-        name,
-        label,
-        ParameterKind.NUMBER,
-        default,
-        help_line,
-        low,
-        high,
-        step,
-        unit,
-        advanced=advanced,
-        shown_if=shown_if,
-    )
+WARM_UP = 12  # of the restyle engines: by then a carried picture has forgotten how it began
 
+STRENGTH = percent("strength", "Strength", 100, "How much of the new style shows over the source.")
+STEADINESS = percent(
+    "steadiness",
+    "Steadiness",
+    80,
+    "How much is carried along the motion from frame to frame: 0 flickers, 100 is calmest.",
+)
 
-def _integer(
-    name: str,
-    label: str,
-    default: int,
-    low: int,
-    high: int,
-    help_line: str,
-    *,
-    unit: str = "",
-    advanced: bool = False,
-    shown_if: tuple[str, str] | None = None,
-) -> Parameter:
-    return Parameter(
-        name,
-        label,
-        ParameterKind.INTEGER,
-        default,
-        help_line,
-        low,
-        high,
-        1,
-        unit,
-        advanced=advanced,
-        shown_if=shown_if,
-    )
+PAINTERLY = Engine(
+    "painterly",
+    "Painterly",
+    "Brush strokes that follow the shapes, carried along the motion. Runs on the CPU.",
+    "media",
+    Reach.STREAM,
+    1,
+    (
+        STRENGTH,
+        number(
+            "brush",
+            "Brush size",
+            4.0,
+            1.0,
+            10.0,
+            "1 paints with a fine brush, 10 with a broad one; it grows with the picture.",
+            step=0.1,
+        ),
+        percent("stroke", "Stroke length", 60, "How far a stroke runs along the shapes."),
+        percent("detail", "Detail", 40, "How much of faces, edges and small things is kept."),
+        percent("relief", "Relief", 35, "How thick the paint lies: light on the bristle marks."),
+        percent("colour", "Colour", 120, "100 keeps the colours, 0 is grey, 200 glows.", high=200),
+        STEADINESS,
+        seed("Another number gives other bristle marks."),
+    ),
+    WARM_UP,
+)
 
+INK = Engine(
+    "ink",
+    "Ink drawing",
+    "Pen lines and hatching on tinted paper, carried along the motion. Runs on the CPU.",
+    "media",
+    Reach.STREAM,
+    1,
+    (
+        STRENGTH,
+        number(
+            "line",
+            "Line width",
+            3.0,
+            1.0,
+            10.0,
+            "1 is a fine pen, 10 a broad brush; it grows with the picture.",
+            step=0.1,
+        ),
+        percent("detail", "Detail", 50, "How many lines are drawn: more finds fainter edges."),
+        choice(
+            "shading",
+            "Shading",
+            "hatch",
+            "How dark parts are filled.",
+            ("none", "None"),
+            ("wash", "Wash"),
+            ("hatch", "Hatching"),
+        ),
+        percent("tone", "Tone", 55, "How dark the shading is, and how far into the light it goes."),
+        number(
+            "spacing",
+            "Spacing",
+            4.0,
+            1.0,
+            10.0,
+            "How far apart the hatching lines lie.",
+            step=0.1,
+            shown_if=("shading", "hatch"),
+        ),
+        percent("colour", "Colour", 0, "How much of the source's colour shows, like a thin wash."),
+        choice(
+            "ink",
+            "Ink",
+            "black",
+            "The colour of the pen.",
+            ("black", "Black"),
+            ("sepia", "Sepia"),
+            ("blue", "Blue"),
+        ),
+        choice(
+            "paper",
+            "Paper",
+            "cream",
+            "The colour of the paper.",
+            ("white", "White"),
+            ("cream", "Cream"),
+            ("grey", "Grey"),
+            ("blue", "Pale blue"),
+        ),
+        STEADINESS,
+    ),
+    WARM_UP,
+)
 
-def _choice(
-    name: str,
-    label: str,
-    default: str,
-    help_line: str,
-    *choices: tuple[str, str],
-    advanced: bool = False,
-) -> Parameter:
-    return Parameter(
-        name, label, ParameterKind.CHOICE, default, help_line, choices=choices, advanced=advanced
-    )
+CARTOON = Engine(
+    "cartoon",
+    "Cartoon",
+    "Flat colours and dark outlines, carried along the motion. Runs on the CPU.",
+    "media",
+    Reach.STREAM,
+    1,
+    (
+        STRENGTH,
+        percent("flatness", "Flatness", 60, "How far fine texture is smoothed away."),
+        integer("colours", "Colour steps", 7, 2, 16, "How many steps lead from dark to light."),
+        percent(
+            "softness",
+            "Softness",
+            25,
+            "How softly one step of colour meets the next.",
+            advanced=True,
+        ),
+        percent("outline", "Outlines", 80, "How dark the outlines are."),
+        number(
+            "line",
+            "Line width",
+            3.0,
+            1.0,
+            10.0,
+            "1 draws fine outlines, 10 broad ones; they grow with the picture.",
+            step=0.1,
+        ),
+        percent("detail", "Detail", 45, "How many outlines are drawn: more finds fainter edges."),
+        percent("colour", "Colour", 130, "100 keeps the colours, 0 is grey, 200 glows.", high=200),
+        STEADINESS,
+    ),
+    WARM_UP,
+)
 
+CAMERA_MOVE = Engine(
+    "camera-move",
+    "Camera move",
+    "A camera glides over the still picture. Not generative: nothing in it moves by itself.",
+    "media",
+    Reach.FRAME,
+    1,
+    (
+        number("seconds", "Length", 3.0, 0.1, 600.0, "How long the video is.", step=0.1, unit="s"),
+        number("fps", "Frame rate", 25.0, 1.0, 120.0, "Frames a second.", step=1.0, unit="fps"),
+        choice(
+            "move",
+            "Move",
+            "push-in",
+            "Where the camera goes.",
+            ("push-in", "Push in"),
+            ("pull-out", "Pull out"),
+            ("pan-left", "Pan left"),
+            ("pan-right", "Pan right"),
+            ("pan-up", "Pan up"),
+            ("pan-down", "Pan down"),
+            ("diagonal", "Diagonal"),
+            ("sway", "Sway"),
+        ),
+        percent("amount", "Amount", 25, "How far the camera goes.", high=200),
+        choice(
+            "easing",
+            "Easing",
+            "smooth",
+            "How the camera starts and stops.",
+            ("smooth", "Smooth"),
+            ("linear", "Even"),
+            ("ease-in", "Slow start"),
+            ("ease-out", "Slow end"),
+        ),
+        flag("loop", "Loop", False, "Comes back to the first frame, so that it plays for ever."),
+        percent("focus_x", "Focus across", 50, "What it looks at: 0 is left, 100 is right."),
+        percent("focus_y", "Focus down", 50, "What it looks at: 0 is the top, 100 the bottom."),
+        choice(
+            "size",
+            "Size",
+            "source",
+            "The long side of the video in pixels.",
+            ("source", "Source"),
+            ("1280", "1280"),
+            ("1920", "1920"),
+            ("3840", "3840"),
+        ),
+        number(
+            "at",
+            "Picture at",
+            0.0,
+            0.0,
+            86400.0,
+            "Of a video: the moment whose picture is used.",
+            step=0.04,
+            unit="s",
+            advanced=True,
+        ),
+    ),
+)
 
-# Filled in by the effect modules' author; see engine/filters for what each engine computes.
+LANCZOS = Engine(
+    "lanczos",
+    "Lanczos",
+    "Sharp resampling with deblocking, on the CPU. It invents no detail.",
+    "media",
+    Reach.FRAME,
+    1,
+    (
+        choice(
+            "scale",
+            "Scale",
+            "2",
+            "How much larger the picture becomes.",
+            ("2", "2×"),
+            ("3", "3×"),
+            ("4", "4×"),
+            ("size", "Size"),
+        ),
+        integer(
+            "width", "Width", 1920, 16, 8192, "In pixels.", unit="px", shown_if=("scale", "size")
+        ),
+        integer(
+            "height", "Height", 1080, 16, 8192, "In pixels.", unit="px", shown_if=("scale", "size")
+        ),
+        choice(
+            "fit",
+            "Fit",
+            "crop",
+            "What happens where the shapes differ.",
+            ("crop", "Crop"),
+            ("bars", "Bars"),
+            ("stretch", "Stretch"),
+            shown_if=("scale", "size"),
+        ),
+        percent("deblock", "Deblocking", 30, "Smooths compression blocks and ringing first."),
+        percent("detail", "Detail", 40, "Brings out fine detail afterwards."),
+    ),
+)
+
 EFFECTS: tuple[EffectKind, ...] = (
     EffectKind(
         "restyle",
         "Restyle",
         "restyle",
         "Redraws the clip in another style.",
-        (
-            Engine(
-                "painterly",
-                "Painterly",
-                "Brush strokes on the CPU, carried along the motion.",
-                "media",
-                Reach.STREAM,
-                1,
-                (
-                    _number(
-                        "strength", "Strength", 1.0, 0.0, 1.0, "How much of the painting shows."
-                    ),
-                ),
-            ),
-        ),
+        (PAINTERLY, INK, CARTOON),
+    ),
+    EffectKind(
+        "image-to-video",
+        "Image to video",
+        "image_to_video",
+        "Makes a moving shot from one picture.",
+        (CAMERA_MOVE,),
+    ),
+    EffectKind(
+        "upscale",
+        "Upscale",
+        "upscale",
+        "Makes the picture larger and cleaner.",
+        (LANCZOS,),
     ),
 )
 
@@ -206,58 +375,8 @@ def checked(engine: Engine, values: dict[str, Value]) -> dict[str, Value]:
     """`values` over the defaults, each of its parameter's type and range. Raises EffectError."""
     result = defaults(engine)
     for name, value in values.items():
-        result[name] = _checked(engine.parameter(name), value)
+        result[name] = checked_value(engine.parameter(name), value)
     return result
-
-
-def _checked(parameter: Parameter, value: Value) -> Value:
-    match parameter.kind:
-        case ParameterKind.FLAG:
-            if isinstance(value, bool):
-                return value
-        case ParameterKind.CHOICE:
-            if any(value == choice for choice, _ in parameter.choices):
-                return value
-            known = ", ".join(choice for choice, _ in parameter.choices)
-            raise EffectError(f"{parameter.label} cannot be «{value}».", f"It can be {known}.")
-        case ParameterKind.NUMBER | ParameterKind.INTEGER | ParameterKind.SEED:
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
-                if parameter.minimum <= value <= parameter.maximum:
-                    if parameter.kind is ParameterKind.NUMBER:
-                        return float(value)
-                    if value == int(value):
-                        return int(value)
-                raise EffectError(
-                    f"{parameter.label} cannot be {value:g}.",
-                    f"It goes from {parameter.minimum:g} to {parameter.maximum:g}"
-                    + ("." if parameter.kind is ParameterKind.NUMBER else " in whole numbers."),
-                )
-    raise EffectError(f"{parameter.label} cannot be «{value}».", f"It is a {parameter.kind}.")
-
-
-def parsed(parameter: Parameter, text: str) -> Value:
-    """The value written as `text` on a command line. Raises EffectError."""
-    if parameter.kind is ParameterKind.CHOICE:
-        return _checked(parameter, text)
-    if parameter.kind is ParameterKind.FLAG:
-        words = {
-            "true": True,
-            "yes": True,
-            "on": True,
-            "1": True,
-            "false": False,
-            "no": False,
-            "off": False,
-            "0": False,
-        }
-        if text.lower() in words:
-            return words[text.lower()]
-        raise EffectError(f"{parameter.label} cannot be «{text}».", "It is on or off.")
-    try:
-        number = float(text)
-    except ValueError:
-        raise EffectError(f"{parameter.label} cannot be «{text}».", "It is a number.") from None
-    return _checked(parameter, number)
 
 
 def new_use(

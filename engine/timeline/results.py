@@ -1,0 +1,54 @@
+"""What comes out of effects, told before they run: size, rate, length."""
+
+from fractions import Fraction
+
+import msgspec
+
+from engine.timeline.effects import is_known
+from engine.timeline.model import EffectUse, MediaFacts, VideoFacts
+
+replace = msgspec.structs.replace
+
+
+def result_facts(facts: MediaFacts, uses: tuple[EffectUse, ...]) -> MediaFacts:
+    """The facts of a medium after `uses`, in order; those that are off or unknown change nothing."""
+    for use in uses:
+        if use.enabled and is_known(use) and facts.video is not None:
+            facts = _after(facts, facts.video, use)
+    return facts
+
+
+def _after(facts: MediaFacts, video: VideoFacts, use: EffectUse) -> MediaFacts:
+    values = use.values
+    match use.kind:
+        case "upscale":
+            width, height = upscaled(video.width, video.height, values)
+            return replace(facts, video=replace(video, width=width, height=height))
+        case "image-to-video":
+            rate = Fraction(float(values.get("fps", 25.0))).limit_denominator(1001)
+            frames = max(1, round(float(values.get("seconds", 3.0)) * rate))
+            width, height = moved(video.width, video.height, str(values.get("size", "source")))
+            made = replace(
+                video, width=width, height=height, rate=rate, frames=frames, variable=False
+            )
+            return replace(facts, video=made, sound=None, still=False, duration=frames / rate)
+        case _:
+            return facts
+
+
+def upscaled(
+    width: int, height: int, values: dict[str, float | int | str | bool]
+) -> tuple[int, int]:
+    """The size in pixels after an Upscale: exactly the factor, or exactly the size asked for."""
+    scale = str(values.get("scale", "2"))
+    if scale == "size":
+        return int(values.get("width", width)), int(values.get("height", height))
+    return width * int(scale), height * int(scale)
+
+
+def moved(width: int, height: int, size: str) -> tuple[int, int]:
+    """The size of a camera move over a picture: even, by the picture's shape."""
+    if size != "source":
+        factor = Fraction(int(size), max(width, height))
+        width, height = round(width * factor), round(height * factor)
+    return max(2, width // 2 * 2), max(2, height // 2 * 2)

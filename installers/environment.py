@@ -245,7 +245,7 @@ def _told_of_pip(text: str, root: Path) -> str:
             "The package index cannot be reached. "
             "Check the network and pip's proxy settings, then start again."
         )
-    errors = [line.strip() for line in text.splitlines() if line.startswith("ERROR:")]
-    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "pip gave no reason."
+    errors = [line for line in text.splitlines() if re.match(r"(?i)error: ", line)]
+    reason = errors[-1][len("error: ") :].strip(" .\n") if errors else "pip gave no reason"
     log = root / ".venv" / "install.log"
-    return f"The packages could not be installed: {reason}\nMore is in {log}."
+    return f"The packages could not be installed: {reason}.\nMore is in {log}."

@@ -89,6 +89,7 @@ class SelfTestJob(msgspec.Struct, frozen=True, tag="self-test", kw_only=True):
     id: str = msgspec.field(default_factory=new_id)
     title: str = "Self-test"
     subject: str = ""
+    role: str = "gpu"  # the child that runs it
     steps: int = 10
     step_ms: int = 20
     crash_at: int = -1

@@ -73,8 +73,9 @@ class Show(_Message, frozen=True, kw_only=True):
 class ShowFrames(_Message, frozen=True, kw_only=True):
     """Asks for frames of the shown sequence into ring slots, in this order.
 
-    A newer `serial` drops what is left of older ones. `width`, `height`: of the picture wanted;
-    each comes as a FrameShown. `bypass_effects`: the sources without their baked effects.
+    A newer `serial` drops what is left of older ones. `width`, `height`: of the picture wanted.
+    Every slot comes back once: in a FrameShown, or in a FramesDropped. `bypass_effects`: the
+    sources without their baked effects.
     """
 
     serial: int
@@ -86,7 +87,10 @@ class ShowFrames(_Message, frozen=True, kw_only=True):
 
 
 class ShowSound(_Message, frozen=True, kw_only=True):
-    """Asks for `seconds` of the shown sequence's sound; answered by Samples."""
+    """Asks for `seconds` of the shown sequence's sound; answered by Samples.
+
+    Asks of the same `serial` are answered in order; a newer one drops what waits of older ones.
+    """
 
     serial: int
     start: Fraction
@@ -111,19 +115,10 @@ class Shutdown(_Message, frozen=True, kw_only=True):
     pass
 
 
-Request: TypeAlias = (
-    Start
-    | Cancel
-    | Probe
-    | Strip
-    | Peaks
-    | Show
-    | ShowFrames
-    | ShowSound
-    | Freshness
-    | OpenRing
-    | Shutdown
-)
+# What is answered beside the running job
+Ask: TypeAlias = Probe | Strip | Peaks | Show | ShowFrames | ShowSound | Freshness | OpenRing
+
+Request: TypeAlias = Start | Cancel | Ask | Shutdown
 
 
 # Events
@@ -224,7 +219,10 @@ class Waveform(_Message, frozen=True, kw_only=True):
 
 
 class FrameShown(_Message, frozen=True, kw_only=True):
-    """A frame lies in `slot` as BGRA rows of `stride` bytes (QImage's Format_RGB32)."""
+    """A frame lies in `slot` as BGRA rows of `stride` bytes (QImage's Format_RGB32).
+
+    Where nothing at all could be shown, `width` and `height` are 0 and `error` says why.
+    """
 
     serial: int
     time: Fraction
@@ -236,12 +234,20 @@ class FrameShown(_Message, frozen=True, kw_only=True):
     error: str = ""  # a sentence when something in it could not be decoded
 
 
+class FramesDropped(_Message, frozen=True, kw_only=True):
+    """`slots` of an older ask that will not be written any more."""
+
+    serial: int
+    slots: tuple[int, ...]
+
+
 class Samples(_Message, frozen=True, kw_only=True):
-    """48 kHz stereo float32, interleaved."""
+    """48 kHz stereo float32, interleaved. `error`: a sentence when it could not be mixed."""
 
     serial: int
     start: Fraction
     data: bytes
+    error: str = ""
 
 
 class Span(_Message, frozen=True, kw_only=True):
@@ -274,6 +280,17 @@ class LogLine(_Message, frozen=True, kw_only=True):
     text: str
 
 
+class Gone(_Message, frozen=True, kw_only=True):
+    """The child has ended. Made by the client, never sent; nothing comes after it.
+
+    `expected`: it was told to stop. Else `message` says what happened, `details` is for the log.
+    """
+
+    expected: bool
+    message: str = ""
+    details: str = ""
+
+
 Event: TypeAlias = (
     Ready
     | Device
@@ -289,10 +306,12 @@ Event: TypeAlias = (
     | Done
     | Waveform
     | FrameShown
+    | FramesDropped
     | Samples
     | Fresh
     | Heartbeat
     | LogLine
+    | Gone
 )
 
 

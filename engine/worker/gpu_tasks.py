@@ -1,0 +1,71 @@
+"""What the gpu child does: one function per neural job. So far its self-test."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import msgspec
+
+from engine.errors import EffectError, EngineError
+from engine.jobs import Job, JobResult, SelfTestJob
+from engine.progress import Report
+from engine.worker.device import cpu
+from engine.worker.messages import Ask, Device
+from engine.worker.self_test import in_plain_python, self_test
+
+NO_TORCH = "torch is not installed"
+
+
+class GpuTasks:
+    """The gpu role. Without torch, or without a card, it says so in its Device."""
+
+    def device(self) -> Device:
+        """The first CUDA card, else the processor and why."""
+        if find_spec("torch") is None:
+            return cpu(f"{NO_TORCH}: neural effects need the models extra.")
+        import torch
+
+        if not torch.cuda.is_available():
+            return cpu(f"torch {torch.__version__} sees no CUDA card.")
+        card = torch.cuda.get_device_properties(0)
+        free, total = torch.cuda.mem_get_info(0)
+        return Device(
+            kind="cuda",
+            name=card.name,
+            total_bytes=total,
+            free_bytes=free,
+            details=f"torch {torch.__version__}, compute capability {card.major}.{card.minor}",
+        )
+
+    def run(self, job: Job, report: Report) -> JobResult:
+        """Raises EffectError for what only the media child can do."""
+        if not isinstance(job, SelfTestJob):
+            raise EffectError(
+                f"{job.title} cannot run on the GPU worker.", "Choose another engine."
+            )
+        if find_spec("torch") is None:
+            result = self_test(job, report, in_plain_python)
+            return msgspec.structs.replace(
+                result, notes=(f"Computed in plain Python: {NO_TORCH}.",)
+            )
+        compute, where = _with_torch()
+        return msgspec.structs.replace(self_test(job, report, compute), notes=(where,))
+
+    def ask(self, request: Ask) -> None:
+        """The gpu child has no viewer to serve."""
+        raise EngineError(f"The GPU worker does not answer {type(request).__name__}.")
+
+
+def _with_torch() -> tuple[Callable[[int], bytes], str]:
+    """A product of whole-number matrices, the same on every device; and where it runs."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def compute(step: int) -> bytes:
+        # small whole numbers are exact in float32, so all devices agree bit for bit
+        grid = torch.arange(256 * 256, device=device).reshape(256, 256)
+        left = ((grid + step) % 7).float()
+        product = left @ ((grid * 3 + step) % 5).float()
+        return int(product.sum(dtype=torch.float64).item()).to_bytes(8, "big")
+
+    return compute, f"Computed with torch {torch.__version__} on {device.type}."

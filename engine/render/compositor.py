@@ -1,0 +1,271 @@
+"""From a plan to a picture: the one way for the viewer and for export."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.media import color
+from engine.render.frame import Planes, blended, converted, from_rgb8, to_bgra8
+from engine.render.layout import (
+    Pixels,
+    Placed,
+    box_of,
+    is_untouched,
+    lay_over,
+    packed,
+    placed,
+    premultiplied,
+    straightened,
+)
+from engine.render.plan import FramePlan, Layer, Shot, plan, without_effects
+from engine.render.pool import SourcePool, source_key
+from engine.timeline.model import Project, Transform
+from engine.timeline.time import Time
+
+PREVIEW_BYTES = 256_000_000
+_STILL_BYTES = 64_000_000
+_BEHIND = 48  # pictures made at once when stepping back
+
+PictureKey: TypeAlias = tuple[object, ...]
+# Gives the picture of a shot in a frame of that width and height; None where there is none.
+Fetch: TypeAlias = Callable[[Shot, int, int], Planes | None]
+
+
+class _Pictures:
+    """Pictures at the size they show, the ones longest unused given up first."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._kept: OrderedDict[PictureKey, Planes] = OrderedDict()
+        self.size_bytes = 0
+
+    def get(self, key: PictureKey) -> Planes | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: PictureKey, planes: Planes) -> None:
+        old = self._kept.pop(key, None)
+        self._kept[key] = planes
+        self.size_bytes += planes.size_bytes - (old.size_bytes if old else 0)
+        while self.size_bytes > self._limit and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self.size_bytes -= dropped.size_bytes
+
+
+class Compositor:
+    """Pictures of one sequence at any time. Serves one thread."""
+
+    def __init__(
+        self,
+        project: Project,
+        sequence_id: str,
+        cache: Path,
+        preview_bytes: int = PREVIEW_BYTES,
+    ) -> None:
+        self._project = project
+        self._sequence = project.sequence(sequence_id)
+        self._pool = SourcePool(cache)
+        self._previews = _Pictures(preview_bytes)
+        self._stills = _Pictures(_STILL_BYTES)
+        self._shown: dict[PictureKey, int] = {}  # by source: the picture shown last
+        self._last_good = _Pictures(_STILL_BYTES)
+
+    def replace(self, project: Project, sequence_id: str | None = None) -> None:
+        """Goes on with a changed project; pictures of what did not change stay."""
+        self._sequence = project.sequence(self._sequence.id if sequence_id is None else sequence_id)
+        self._project = project
+
+    def close(self) -> None:
+        """Closes every file."""
+        self._pool.close()
+
+    def times(self, shot: Shot) -> Sequence[Fraction]:
+        """When the pictures of a shot's source begin. Raises MediaError."""
+        return self._pool.times(shot)
+
+    def frame(self, at: Time, width: int | None = None, height: int | None = None) -> Planes:
+        """The picture at `at`, of the sequence's size unless another is given.
+
+        The decoder's own planes where one untouched layer has that size. Raises EngineError where
+        a medium is missing or cannot be decoded.
+        """
+        self._pool.begin()
+        size = width or self._sequence.width, height or self._sequence.height
+        moment = plan(self._project, self._sequence, at)
+        return _composed(moment, self._for_export, *size)
+
+    def picture(
+        self, at: Time, width: int, height: int, bypass_effects: bool = False
+    ) -> tuple[NDArray[np.uint8], bool, str]:
+        """BGRA (height, width, 4) for the screen; whether a source stands in for an effect; error.
+
+        Where something cannot be decoded the last good picture of it is shown, and the error says
+        what is wrong.
+        """
+        self._pool.begin()
+        moment = plan(self._project, self._sequence, at)
+        if bypass_effects:
+            moment = without_effects(moment)
+        is_stale, error = False, ""
+
+        def fetch(shot: Shot, wide: int, high: int) -> Planes | None:
+            nonlocal is_stale, error
+            try:
+                planes, stale = self._for_screen(shot, wide, high, len(moment.layers) == 1)
+            except EngineError as problem:
+                error = error or problem.message
+                return self._last_good.get(_owner(shot, wide, high))
+            is_stale = is_stale or stale
+            return planes
+
+        shown = _composed(moment, fetch, width, height)
+        return to_bgra8(shown, width, height), is_stale, error
+
+    def _for_export(self, shot: Shot, width: int, height: int) -> Planes:
+        index = self._pool.index(shot)
+        if len(self._pool.times(shot)) > 1:
+            return self._pool.picture(shot, index)
+        key = (source_key(shot), self._pool.is_stale(shot, index))
+        still = self._stills.get(key)
+        if still is None:
+            still = self._pool.picture(shot, index)
+            self._stills.put(key, still)
+        return still
+
+    def _for_screen(self, shot: Shot, width: int, height: int, alone: bool) -> tuple[Planes, bool]:
+        """The shot's picture no larger than it shows, and whether it is stale."""
+        owner = _owner(shot, width, height)
+        index = self._pool.index(shot)
+        stale = self._pool.is_stale(shot, index)
+        key = (*owner, index, stale)
+        kept = self._previews.get(key)
+        if kept is None:
+            before = self._shown.get(owner, 0)
+            if alone and 0 < before - index <= _BEHIND // 2:
+                self._fetch_behind(shot, owner, index, width, height)
+                kept = self._previews.get(key)
+        if kept is None:
+            kept = _reduced(self._pool.picture(shot, index), shot.transform, width, height)
+            self._previews.put(key, kept)
+        self._shown[owner] = index
+        self._last_good.put(owner, kept)
+        return kept, stale
+
+    def _fetch_behind(
+        self, shot: Shot, owner: PictureKey, index: int, width: int, height: int
+    ) -> None:
+        """Makes the pictures up to `index` in one pass: going back one by one decodes each GOP
+        as often as it has pictures."""
+        start = max(0, index + 1 - _BEHIND)
+        for at, planes in enumerate(self._pool.pictures(shot, start, index + 1), start):
+            small = _reduced(planes, shot.transform, width, height)
+            self._previews.put((*owner, at, self._pool.is_stale(shot, at)), small)
+
+
+def _owner(shot: Shot, width: int, height: int) -> PictureKey:
+    """What all pictures of a shot have in common: the source and how large it shows."""
+    look = shot.transform
+    crop = look.crop_left, look.crop_top, look.crop_right, look.crop_bottom
+    return source_key(shot), width, height, look.scale, crop
+
+
+def _reduced(planes: Planes, look: Transform, width: int, height: int) -> Planes:
+    """The picture in the size it takes in the frame, if that is smaller."""
+    box = box_of(planes.width, planes.height, look, width, height)
+    if box is None or box.scale >= 1:
+        return planes
+    is_whole = (box.right - box.left, box.bottom - box.top) == (planes.width, planes.height)
+    size = (
+        (box.width, box.height)
+        if is_whole
+        else (max(1, round(planes.width * box.scale)), max(1, round(planes.height * box.scale)))
+    )
+    if not planes.has_alpha:
+        return converted(planes, planes.format, *size)
+    pixels = premultiplied(packed(converted(planes, "rgba"), 4))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return from_rgb8(straightened(np.asarray(small, np.uint8)))
+
+
+def _composed(moment: FramePlan, fetch: Fetch, width: int, height: int) -> Planes:
+    if not moment.layers:
+        return _black(width, height)
+    if len(moment.layers) > 1:
+        return _stacked(moment.layers, fetch, width, height)
+    layer = moment.layers[0]
+    first = fetch(layer.shot, width, height)
+    second = fetch(layer.partner, width, height) if layer.partner else None
+    if layer.strength == 1 and first is not None and _is_native(first, layer.shot, width, height):
+        if layer.partner is None:
+            return converted(first, first.format, width, height)
+        if second is not None and _is_native(second, layer.partner, width, height):
+            return _dissolved(first, second, layer.mix, width, height)
+    got = {id(layer.shot): first, id(layer.partner): second}
+    return _stacked(moment.layers, lambda shot, *_: got[id(shot)], width, height)
+
+
+def _is_native(planes: Planes, shot: Shot, width: int, height: int) -> bool:
+    """Whether the picture can stay in its own planes."""
+    if not is_untouched(planes, shot.transform, width, height):
+        return False
+    # Scaled straight alpha would bleed the colour of what cannot be seen.
+    return not planes.has_alpha or (planes.width, planes.height) == (width, height)
+
+
+def _dissolved(first: Planes, second: Planes, mix: float, width: int, height: int) -> Planes:
+    second = converted(second, second.format, width, height)
+    if color.is_hdr(color.tags_of(first.picture)) != color.is_hdr(color.tags_of(second.picture)):
+        first, second = converted(first, "rgb24"), converted(second, "rgb24")
+    return blended(converted(first, first.format, width, height), second, mix)
+
+
+def _black(width: int, height: int) -> Planes:
+    return from_rgb8(np.zeros((height, width, 3), np.uint8))
+
+
+def _stacked(layers: Sequence[Layer], fetch: Fetch, width: int, height: int) -> Planes:
+    """The layers over one another; over black where no source has transparency of its own."""
+    canvas = np.zeros((height, width, 4), np.uint8)
+    has_alpha = False
+    for layer in layers:
+        pieces: list[tuple[Placed, float]] = []
+        for shot, weight in _weighted(layer):
+            planes = fetch(shot, width, height)
+            piece = placed(planes, shot.transform, width, height) if planes else None
+            if planes and piece:
+                has_alpha = has_alpha or planes.has_alpha
+                pieces.append((piece, weight * shot.transform.opacity))
+        if layer.partner is None:
+            for piece, opacity in pieces:
+                lay_over(canvas, piece, opacity)
+        elif pieces:
+            _add(canvas, pieces)
+    if has_alpha and int(canvas[:, :, 3].min()) < 255:
+        return from_rgb8(straightened(canvas))
+    return from_rgb8(canvas[:, :, :3])
+
+
+def _weighted(layer: Layer) -> list[tuple[Shot, float]]:
+    if layer.partner is None:
+        return [(layer.shot, layer.strength)]
+    return [(layer.shot, 1 - layer.mix), (layer.partner, layer.mix)]
+
+
+def _add(canvas: Pixels, pieces: Sequence[tuple[Placed, float]]) -> None:
+    """Lays a dissolve over the canvas: both pictures add up to one layer."""
+    height, width = canvas.shape[:2]
+    whole = np.zeros((height, width, 4), np.float32)
+    for piece, weight in pieces:
+        alone = np.zeros((height, width, 4), np.uint8)
+        lay_over(alone, piece, 1.0)
+        cv2.scaleAdd(alone.astype(np.float32), weight, whole, dst=whole)
+    mixed = np.asarray(cv2.convertScaleAbs(whole), np.uint8)
+    lay_over(canvas, Placed(0, 0, mixed), 1.0)

@@ -1,0 +1,184 @@
+"""The sound of a sequence: clips with gain, pan, fades and crossfades, summed at 48 kHz."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.media.reader import SoundReader
+from engine.render.plan import dissolves
+from engine.timeline.model import Clip, Project, Sequence, SoundLevels, Track, TrackKind
+from engine.timeline.time import ZERO, Time
+
+RATE = 48_000
+SILENCE_DB = -60.0
+
+_OPEN = 16  # sound files kept open
+
+Samples = NDArray[np.float32]  # (count, 2)
+
+
+def sample_at(at: Time) -> int:
+    """The number of the sample nearest to `at`; halves go up."""
+    return (at * RATE + Fraction(1, 2)).__floor__()
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """A clip as it sounds: in samples of the sequence, with its crossfades.
+
+    `head`, `tail`: half the crossfade on either side of its in and out point; ZERO where it is
+    cut hard.
+    """
+
+    clip: Clip
+    start: int
+    end: int
+    head: Time = ZERO
+    tail: Time = ZERO
+
+    @property
+    def first(self) -> int:
+        return sample_at(self.clip.start - self.head) if self.head else self.start
+
+    @property
+    def last(self) -> int:
+        return sample_at(self.clip.end + self.tail) if self.tail else self.end
+
+
+class Mixer:
+    """Samples of one sequence at any time. Serves one thread."""
+
+    def __init__(self, project: Project, sequence_id: str = "") -> None:
+        self._project = project
+        self._sequence = project.sequence(sequence_id)
+        self._voices = _voices(self._sequence)
+        self._readers: OrderedDict[tuple[str, str], SoundReader] = OrderedDict()
+
+    def replace(self, project: Project, sequence_id: str | None = None) -> None:
+        """Goes on with a changed project; files that are open stay open."""
+        before = self._sequence
+        self._sequence = project.sequence(before.id if sequence_id is None else sequence_id)
+        self._project = project
+        if self._sequence is not before:
+            self._voices = _voices(self._sequence)
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether any clip is to be heard at all."""
+        return bool(self._voices)
+
+    def samples(self, start: int, count: int) -> Samples:
+        """Samples start to start + count - 1 of the sequence, within -1..1.
+
+        Raises EngineError where a medium is missing or cannot be decoded.
+        """
+        mixed = np.zeros((count, 2), np.float32)
+        for voice in self._voices:
+            first, last = max(start, voice.first), min(start + count, voice.last)
+            if first < last:
+                mixed[first - start : last - start] += self._voiced(voice, first, last)
+        return np.clip(mixed, -1.0, 1.0, out=mixed)
+
+    def close(self) -> None:
+        """Closes every file."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def _voiced(self, voice: _Voice, first: int, last: int) -> Samples:
+        source = sample_at(voice.clip.source.start) + first - voice.start
+        sound = self._reader(voice.clip).samples(source, last - first)
+        return sound * _envelope(voice, first, last)[:, None] * _sides(voice.clip.sound)
+
+    def _reader(self, clip: Clip) -> SoundReader:
+        asset = self._project.asset(clip.asset)
+        if asset is None:
+            name = clip.name or "A clip"
+            raise EngineError(f"The medium of «{name}» is not in the project.", "Remove the clip.")
+        # One for each clip: two that sound together would make a shared one seek all the time.
+        key = asset.path, clip.id
+        if key in self._readers:
+            self._readers.move_to_end(key)
+        else:
+            self._readers[key] = SoundReader(Path(asset.path))
+            if len(self._readers) > _OPEN:
+                self._readers.popitem(last=False)[1].close()
+        return self._readers[key]
+
+
+def gain_of(levels: SoundLevels) -> float:
+    """The factor of a loudness in dB; nothing at all from -60 dB down."""
+    return 0.0 if levels.gain_db <= SILENCE_DB else 10.0 ** (levels.gain_db / 20)
+
+
+def _sides(levels: SoundLevels) -> Samples:
+    """Factors of the left and the right side: pan takes away from the other side."""
+    gain = gain_of(levels)
+    pan = min(max(levels.pan, -1.0), 1.0)
+    return np.array([gain * min(1.0, 1 - pan), gain * min(1.0, 1 + pan)], np.float32)
+
+
+def _envelope(voice: _Voice, first: int, last: int) -> Samples:
+    """Fades and crossfades, (count,): straight lines, taken in the middle of each sample."""
+    levels = voice.clip.sound
+    at = np.arange(first, last, dtype=np.float64) + 0.5
+    shape = np.ones(last - first)
+    if voice.head:
+        shape *= _rising(at, voice.first, sample_at(voice.clip.start + voice.head) - voice.first)
+    elif levels.fade_in > 0:
+        shape *= _rising(at, voice.start, float(levels.fade_in * RATE))
+    if voice.tail:
+        shape *= _rising(-at, -voice.last, voice.last - sample_at(voice.clip.end - voice.tail))
+    elif levels.fade_out > 0:
+        shape *= _rising(-at, -voice.end, float(levels.fade_out * RATE))
+    return shape.astype(np.float32)
+
+
+def _rising(at: NDArray[np.float64], start: int, count: float) -> NDArray[np.float64]:
+    return np.clip((at - start) / count, 0.0, 1.0)
+
+
+def _voices(sequence: Sequence) -> tuple[_Voice, ...]:
+    """All that can be heard, muted and disabled clips left out."""
+    audio = [track for track in sequence.tracks if track.kind is TrackKind.AUDIO]
+    has_solo = any(track.solo for track in audio)
+    linked = _linked_dissolves(sequence)
+    return tuple(
+        voice
+        for track in audio
+        if not track.muted and (track.solo or not has_solo)
+        for voice in _track_voices(track, linked)
+    )
+
+
+def _linked_dissolves(sequence: Sequence) -> dict[tuple[str | None, str | None], Time]:
+    """Durations of the picture's dissolves by the links of the two clips."""
+    return {
+        (left.link, right.link): transition.duration
+        for track in sequence.tracks
+        if track.kind is TrackKind.VIDEO
+        for transition, left, right in dissolves(track)
+    }
+
+
+def _track_voices(
+    track: Track, linked: dict[tuple[str | None, str | None], Time]
+) -> Iterator[_Voice]:
+    own = {(left.id, right.id): one.duration for one, left, right in dissolves(track)}
+    halves = [ZERO] * (len(track.clips) + 1)  # of the crossfade before each clip
+    for place, (left, right) in enumerate(zip(track.clips, track.clips[1:], strict=False), 1):
+        if left.end == right.start:
+            duration = own.get((left.id, right.id), ZERO)
+            if not duration and left.link and right.link:
+                duration = linked.get((left.link, right.link), ZERO)
+            halves[place] = duration / 2
+    for place, clip in enumerate(track.clips):
+        if clip.enabled:
+            start, end = sample_at(clip.start), sample_at(clip.end)
+            yield _Voice(clip, start, end, halves[place], halves[place + 1])

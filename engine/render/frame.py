@@ -245,9 +245,11 @@ def blended(first: Planes, second: Planes, weight: float) -> Planes:
     is_deep = depth(first.format) > 8
     for into, one, other in zip(result.planes, a.planes, b.planes, strict=True):
         if is_deep:
-            _mix(*(plane_rows(plane, np.uint16) for plane in (into, one, other)), weight)
+            deep = (plane_rows(one, np.uint16), plane_rows(other, np.uint16))
+            _mix(plane_rows(into, np.uint16), *deep, weight)
         else:
-            _mix(*(plane_rows(plane, np.uint8) for plane in (into, one, other)), weight)
+            flat = (plane_rows(one, np.uint8), plane_rows(other, np.uint8))
+            _mix(plane_rows(into, np.uint8), *flat, weight)
     return Planes(result)
 
 

@@ -83,7 +83,7 @@ class WorkerClient:
         self._python = python
         self._limits = limits
         self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may send while this thread does
         self._jobs: dict[str, Job] = {}  # started, not ended
         self._progress: dict[str, Progress] = {}
         self._cancelled: dict[str, float] = {}  # job id: when

@@ -12,13 +12,13 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from queue import SimpleQueue
 from typing import IO, Protocol
 
 from engine.errors import Cancelled, EngineError
 from engine.jobs import Job, JobResult
 from engine.progress import Report
+from engine.worker.faults import Fault, attempt
 from engine.worker.messages import (
     PROTOCOL,
     Ask,
@@ -41,7 +41,6 @@ from engine.worker.wire import MessageReader, MessageWriter
 
 HEARTBEAT_SECONDS = 1.0
 GRACE_SECONDS = 1.0  # for a running job to clear away its files at the end
-BUG = "Something went wrong in Reelwright; your project is safe."
 
 
 class Tasks(Protocol):
@@ -189,50 +188,29 @@ class Child:
         with self._lock:
             cancel = self._cancels[job.id]
         self._writer.send(Started(job=job.id))
-        ending: Event
         began = time.monotonic()
         logging.info("%s %s begins", job.title, job.id)
+        ending: Event
         try:
-            result = tasks.run(job, JobReport(job, self._writer.send, cancel))
-            ending = Finished(job=job.id, result=result)
+            outcome = attempt(lambda: tasks.run(job, JobReport(job, self._writer.send, cancel)))
         except Cancelled:
             ending = JobCancelled(job=job.id)
-        except Exception as error:  # noqa: BLE001  (the process boundary)
-            ending = failure(job.id, error)
-            logging.warning("%s %s failed: %s", job.title, job.id, ending.details)
+        else:
+            if isinstance(outcome, Fault):
+                logging.warning("%s %s failed: %s", job.title, job.id, outcome.details)
+                ending = Failed(
+                    job=job.id,
+                    message=outcome.message,
+                    hint=outcome.hint,
+                    details=outcome.details,
+                    kind=outcome.kind,
+                )
+            else:
+                ending = Finished(job=job.id, result=outcome)
         logging.info("%s %s ends after %.2f s", job.title, job.id, time.monotonic() - began)
         with self._lock:
             del self._cancels[job.id]
         self._writer.send(ending)
-
-
-def failure(job_id: str, error: Exception) -> Failed:
-    """What the person is told of an error; anything that is not EngineError is a bug."""
-    trace = "".join(traceback.format_exception(error))
-    if isinstance(error, EngineError):
-        details = f"{error.details}\n{trace}".strip()
-        return Failed(
-            job=job_id,
-            message=error.message,
-            hint=error.hint,
-            details=details,
-            kind=type(error).__name__,
-        )
-    if isinstance(error, MemoryError):
-        return Failed(
-            job=job_id,
-            message="There is not enough memory for this.",
-            hint="Close other programs, or choose a smaller size.",
-            details=trace,
-            kind="OutOfMemory",
-        )
-    return Failed(
-        job=job_id,
-        message=BUG,
-        hint="Copy the details and report them.",
-        details=trace,
-        kind=type(error).__name__,
-    )
 
 
 def load_tasks(role: str, writer: MessageWriter) -> Tasks:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def self_test(job: SelfTestJob, report: Report, compute: Callable[[int], bytes])
     for step in range(job.steps):
         due = time.monotonic() + job.step_ms / 1000
         report.step("effects", step, job.steps)
-        report.preview(f"Step {step + 1} of {job.steps}", lambda step=step: _picture(step))  # type: ignore[misc]
+        report.preview(f"Step {step + 1} of {job.steps}", partial(_picture, step))
         if step == job.crash_at:
             os.abort()
         digest.update(compute(step))

@@ -1,0 +1,19 @@
+"""Entry point: a command line does its job and ends; without one the window opens."""
+
+import sys
+
+
+def main() -> None:
+    """Starts Reelwright."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0].endswith(".reel"):
+        from desktop.app import run_window
+
+        sys.exit(run_window(arguments))
+    from desktop.cli import run
+
+    sys.exit(run(arguments))
+
+
+if __name__ == "__main__":
+    main()

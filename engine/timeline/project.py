@@ -33,7 +33,7 @@ MIGRATIONS: Mapping[int, Callable[[Document], Document]] = {}
 
 
 class NewerProject(ProjectError):
-    """The file is of a version that this program does not know; `load` can read it as a copy."""
+    """The file is of a later version than this program's; `load_project` can read a copy of it."""
 
 
 def with_extension(path: Path) -> Path:
@@ -46,7 +46,7 @@ def backup_of(path: Path) -> Path:
     return path.with_name(path.name + ".bak")
 
 
-def save(project: Project, path: Path) -> None:
+def save_project(project: Project, path: Path) -> None:
     """Writes the project; the file that was there becomes the backup. Raises ProjectError.
 
     A reader sees the old file or the new one, never a part; on failure the old one stays.
@@ -64,7 +64,7 @@ def save(project: Project, path: Path) -> None:
         ) from error
 
 
-def load(path: Path, read_newer: bool = False) -> Project:
+def load_project(path: Path, read_newer: bool = False) -> Project:
     """The project in a file, with absolute paths of its media. Raises ProjectError.
 
     A file of a newer version raises NewerProject, unless `read_newer` asks for what can be
@@ -91,10 +91,14 @@ def load(path: Path, read_newer: bool = False) -> Project:
 
 
 def encoded(project: Project, folder: Path) -> bytes:
-    """The project as the text of a file in `folder`."""
+    """The project as the text of a file in `folder`, to be read by people too."""
     assets = tuple(replace(one, path=stored_path(one.path, folder)) for one in project.assets)
-    raw = msgspec.json.encode(replace(project, assets=assets), enc_hook=_written)
-    return msgspec.json.format(raw, indent=1) + b"\n"
+    return msgspec.json.format(packed(replace(project, assets=assets)), indent=1) + b"\n"
+
+
+def packed(project: Project) -> bytes:
+    """The project as JSON in one line, with its paths as they are."""
+    return msgspec.json.encode(project, enc_hook=written_value)
 
 
 def decoded(data: bytes, folder: Path, name: str, read_newer: bool = False) -> Project:
@@ -114,7 +118,7 @@ def decoded(data: bytes, folder: Path, name: str, read_newer: bool = False) -> P
             )
         document["version"] = VERSION
     try:
-        project = msgspec.convert(migrated(document), Project, dec_hook=_read)
+        project = msgspec.convert(migrated(document), Project, dec_hook=read_value)
     except (msgspec.ValidationError, RecursionError) as error:
         raise ProjectError(
             f"{name} is damaged: {_place(str(error))}.", details=str(error)
@@ -238,15 +242,15 @@ def _place(error: str) -> str:
     return f"{where} has a value of the wrong kind" if where else "it has the wrong shape"
 
 
-def _written(value: Any) -> Any:
+def written_value(value: Any) -> Any:
     """msgspec's hook: a Fraction is written "3/2", a whole one "3"."""
     if isinstance(value, Fraction):
         return str(value)
     raise NotImplementedError(f"{type(value).__name__} cannot be saved")
 
 
-def _read(kind: type, value: Any) -> Any:
-    """The counterpart of `_written`. Raises ValueError for what is no fraction."""
+def read_value(kind: type, value: Any) -> Any:
+    """The counterpart of `written_value`. Raises ValueError for what is no fraction."""
     if (
         kind is Fraction
         and isinstance(value, str)

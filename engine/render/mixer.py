@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,28 +158,44 @@ def _voices(sequence: Sequence) -> tuple[_Voice, ...]:
     )
 
 
-def _linked_dissolves(sequence: Sequence) -> dict[tuple[str | None, str | None], Time]:
-    """Durations of the picture's dissolves by the links of the two clips."""
-    return {
-        (left.link, right.link): transition.duration
-        for track in sequence.tracks
-        if track.kind is TrackKind.VIDEO
-        for transition, left, right in dissolves(track)
-    }
+Cut: TypeAlias = tuple[str | None, str | None, Time]  # links of the clips before and after
 
 
-def _track_voices(
-    track: Track, linked: dict[tuple[str | None, str | None], Time]
-) -> Iterator[_Voice]:
+def _linked_dissolves(sequence: Sequence) -> dict[Cut, Time]:
+    """Durations of the picture's dissolves, by what is linked to the two clips and their cut."""
+    found: dict[Cut, Time] = {}
+    for track in sequence.tracks:
+        if track.kind is TrackKind.VIDEO:
+            for transition, left, right in dissolves(track):
+                for before, after in ((left.link, right.link), (left.link, None)):
+                    found[before, after, right.start] = transition.duration
+                found[None, right.link, right.start] = transition.duration
+    return found
+
+
+def _track_voices(track: Track, linked: dict[Cut, Time]) -> Iterator[_Voice]:
     own = {(left.id, right.id): one.duration for one, left, right in dissolves(track)}
-    halves = [ZERO] * (len(track.clips) + 1)  # of the crossfade before each clip
-    for place, (left, right) in enumerate(zip(track.clips, track.clips[1:], strict=False), 1):
-        if left.end == right.start:
-            duration = own.get((left.id, right.id), ZERO)
-            if not duration and left.link and right.link:
-                duration = linked.get((left.link, right.link), ZERO)
-            halves[place] = duration / 2
-    for place, clip in enumerate(track.clips):
+
+    def half(left: Clip | None, right: Clip | None, cut: Time) -> Time:
+        """Half the crossfade at a cut; with None: of one clip with silence."""
+        if left and right:
+            if (left.id, right.id) in own:
+                return own[left.id, right.id] / 2
+            if not left.link or not right.link:
+                return ZERO
+        links = (left.link if left else None, right.link if right else None)
+        return linked.get((*links, cut), ZERO) / 2 if any(links) else ZERO
+
+    clips = track.clips
+    for before, clip, after in zip((None, *clips), clips, (*clips[1:], None), strict=False):
+        follows = before is not None and before.end == clip.start
+        leads = after is not None and after.start == clip.end
+        head = half(before if follows else None, clip, clip.start)
+        tail = half(clip, after if leads else None, clip.end)
+        # A fade with silence must not reach into the next clip.
+        if before and not follows and clip.start - head < before.end:
+            head = ZERO
+        if after and not leads and clip.end + tail > after.start:
+            tail = ZERO
         if clip.enabled:
-            start, end = sample_at(clip.start), sample_at(clip.end)
-            yield _Voice(clip, start, end, halves[place], halves[place + 1])
+            yield _Voice(clip, sample_at(clip.start), sample_at(clip.end), head, tail)

@@ -140,3 +140,11 @@ def export_job(
         output=str(output),
         cache=str(cache or output.parent / "cache"),
     )
+
+
+def medium(path: Path) -> Asset:
+    """An asset of a file that exists; its id is the file's stem."""
+    # Tests of plain values must run where PyAV is not.
+    from engine.media.info import fingerprint, probe
+
+    return Asset(path.stem, str(path), path.name, probe(path), fingerprint(path))

@@ -1,0 +1,354 @@
+"""The main window: where every panel lies, drops from the desktop, the queue beside, dialogs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, QUrl, Signal
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QStatusTipEvent,
+)
+from PySide6.QtWidgets import QApplication, QDialog, QMainWindow, QSplitter, QWidget
+
+from ui import icons, theme
+from ui.bin import Bin
+from ui.focus import FocusRing
+from ui.inspector import Inspector
+from ui.jobs import QueuePanel
+from ui.menurow import MenuRow
+from ui.notice import NoticeBar
+from ui.panels import column
+from ui.statusbar import StatusBar
+from ui.transport import Transport
+from ui.viewer import Viewer
+
+LEAST = (1120, 680)
+USUAL = (1440, 900)
+BIN, INSPECTOR, TIMELINE, SIDE = 272, 320, 342, 400
+BOTH_FROM = 1760  # from this width the inspector stays beside the queue
+
+
+class Handle(QSplitter):
+    """A splitter with 1 px lines; a double-click on one restores its usual places."""
+
+    restored = Signal()
+
+    def __init__(self, orientation: Qt.Orientation, parent: QWidget | None = None) -> None:
+        super().__init__(orientation, parent)
+        self.setHandleWidth(1)
+        self.setChildrenCollapsible(False)
+
+    def watch(self) -> None:
+        """Listens to its handles; called once all parts are in."""
+        for i in range(1, self.count()):
+            self.handle(i).installEventFilter(self)
+
+    def eventFilter(self, watched: object, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.MouseButtonDblClick:
+            self.restored.emit()
+            return True
+        return False
+
+
+class DropFrame(QWidget):
+    """The frame round the panel that would take what is dragged."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hide()
+
+    def put_round(self, panel: QWidget) -> None:
+        corner = panel.mapTo(self.parentWidget(), QPoint(0, 0))
+        self.setGeometry(corner.x(), corner.y(), panel.width(), panel.height())
+        self.raise_()
+        self.show()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(QPen(theme.colour("accent"), 2))
+        painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
+
+
+class Scrim(QWidget):
+    """Dims the window behind a dialog."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setGeometry(parent.rect())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        QPainter(self).fillRect(self.rect(), theme.colour("scrim"))
+
+
+class Window(QMainWindow):
+    """Everything on screen. `timeline`: the widget for the lower part; it takes its own drops."""
+
+    files_dropped = Signal(object, str)  # tuple of paths, "bin", "viewer" or "window"
+    close_requested = Signal(object)  # QCloseEvent: ignore it to stay open
+    panel_toggled = Signal(bool)  # the queue beside
+
+    def __init__(
+        self,
+        actions: Mapping[str, QAction],
+        menus: Mapping[str, Sequence[str]],
+        timeline: QWidget,
+    ) -> None:
+        super().__init__()
+        self.setWindowTitle("Reelwright")
+        self.setWindowIcon(icons.app_icon())
+        self.setMinimumSize(*LEAST)
+        self.resize(*USUAL)
+        self.setAcceptDrops(True)
+        self.menu_row = MenuRow(actions, menus, self)
+        self.notices = NoticeBar(self)
+        self.bin = Bin(self)
+        self.viewer = Viewer(self)
+        self.transport = Transport(self)
+        self.inspector = Inspector(self)
+        self.timeline = timeline
+        self.status = StatusBar(self)
+        self._queue: QueuePanel | None = None
+        self._larger = False
+        self._lay_out()
+        self._frame = DropFrame(self)
+        self._scrim: Scrim | None = None
+        for action in actions.values():
+            self.addAction(action)
+        self.menu_row.queue.clicked.connect(self.show_queue)
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            self._ring = FocusRing(app)
+
+    def _lay_out(self) -> None:
+        whole = QWidget(self)
+        outer = column(whole)
+        outer.addWidget(self.menu_row)
+        outer.addWidget(self.notices)
+        self._middle = QWidget(self)
+        middle = column(self._middle)
+        middle.addWidget(self.viewer, 1)
+        middle.addWidget(self.transport)
+        self._upper = Handle(Qt.Orientation.Horizontal, self)
+        for panel in (self.bin, self._middle, self.inspector):
+            self._upper.addWidget(panel)
+        self._upper.setStretchFactor(1, 1)
+        self._main = Handle(Qt.Orientation.Vertical, self)
+        self._main.addWidget(self._upper)
+        self._main.addWidget(self.timeline)
+        self._main.setStretchFactor(0, 1)
+        self._main.setStretchFactor(1, 0)
+        self._across = Handle(Qt.Orientation.Horizontal, self)
+        self._across.addWidget(self._main)
+        self._across.setStretchFactor(0, 1)
+        outer.addWidget(self._across, 1)
+        outer.addWidget(self.status)
+        self._restore_upper()
+        self._restore_main()
+        self._upper.watch()
+        self._main.watch()
+        self._upper.restored.connect(self._restore_upper)
+        self._main.restored.connect(self._restore_main)
+        self.bin.setMaximumWidth(480)
+        self.inspector.setMaximumWidth(420)
+        self.timeline.setMinimumHeight(160)
+        self._upper.setMinimumHeight(240)
+        self.setCentralWidget(whole)
+
+    def _restore_upper(self) -> None:
+        width = max(self._upper.width(), 900)
+        self._upper.setSizes([BIN, width - BIN - INSPECTOR - 2, INSPECTOR])
+
+    def _restore_main(self) -> None:
+        height = max(self._main.height(), 500)
+        self._main.setSizes([height - TIMELINE - 1, TIMELINE])
+
+    # What the caller shows
+
+    def set_project(self, name: str, edited: bool) -> None:
+        self.menu_row.set_project(name, edited)
+        self.setWindowTitle(f"{name}{' (edited)' if edited else ''} · Reelwright")
+
+    @property
+    def queue(self) -> QueuePanel:
+        """The queue panel, made when it is first asked for."""
+        if self._queue is None:
+            self._queue = QueuePanel(self)
+            self._queue.setMinimumWidth(360)
+            self._queue.setMaximumWidth(640)
+            self._queue.hide()
+            self._queue.close_requested.connect(lambda: self.show_queue(False))
+            self._across.addWidget(self._queue)
+            self._across.setStretchFactor(1, 0)
+        return self._queue
+
+    def is_queue_shown(self) -> bool:
+        return self._queue is not None and not self._queue.isHidden()
+
+    def show_queue(self, shown: bool) -> None:
+        """Opens or closes the queue at the right, in place of the inspector where it is narrow."""
+        had_focus = self._queue is not None and self._queue.isAncestorOf(
+            QApplication.focusWidget() or self
+        )
+        self.queue.setVisible(shown)
+        self._place_inspector()
+        if shown:
+            self._across.setSizes([self.width() - SIDE - 1, SIDE])
+        elif had_focus:
+            self.menu_row.queue.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.menu_row.queue.setChecked(shown)
+        self.panel_toggled.emit(shown)
+
+    def set_larger_view(self, on: bool) -> None:
+        """The picture in place of bin, inspector and timeline."""
+        self._larger = on
+        self.bin.setHidden(on)
+        self.timeline.setHidden(on)
+        self._place_inspector()
+        self.viewer.set_larger_view(on)
+
+    def _place_inspector(self) -> None:
+        crowded = self.is_queue_shown() and self.width() < BOTH_FROM
+        self.inspector.setHidden(self._larger or crowded)
+
+    def run_dialog(self, dialog: QDialog) -> None:
+        """Shows `dialog` over the dimmed window; the focus comes back to where it was."""
+        before = QApplication.focusWidget()
+        self._scrim = Scrim(self)
+        self._scrim.show()
+        dialog.setParent(self, dialog.windowFlags() | Qt.WindowType.Dialog)
+        dialog.setWindowModality(Qt.WindowModality.WindowModal)
+        dialog.finished.connect(lambda _result: self._dialog_done(before))
+        corner = self.mapToGlobal(QPoint(0, 0))
+        dialog.move(
+            corner.x() + (self.width() - dialog.width()) // 2,
+            corner.y() + (self.height() - dialog.height()) // 2,
+        )
+        dialog.open()
+
+    def _dialog_done(self, before: QWidget | None) -> None:
+        if self._scrim is not None:
+            self._scrim.deleteLater()
+            self._scrim = None
+        if before is not None and before.isVisible():
+            before.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def panels(self) -> list[QWidget]:
+        """The panels in the order F6 goes through them."""
+        found = [
+            self.notices, self.menu_row, self.bin, self.viewer, self.transport, self.inspector,
+            self.timeline, self.status,
+        ]  # fmt: skip
+        if self._queue is not None:
+            found.insert(4, self._queue)
+        return [one for one in found if one.isVisible()]
+
+    def focus_panel(self, step: int) -> None:
+        """Puts the focus into the next (+1) or previous (-1) panel that can take it."""
+        panels = self.panels()
+        focus = QApplication.focusWidget()
+        now = next(
+            (i for i, one in enumerate(panels) if focus and (one is focus or one.isAncestorOf(focus))),
+            -1 if step > 0 else 0,
+        )
+        for i in range(1, len(panels) + 1):
+            panel = panels[(now + step * i) % len(panels)]
+            target = first_focus(panel)
+            if target is not None:
+                target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+                return
+
+    # Events
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QStatusTipEvent):
+            self.status.show_tip(event.tip())
+            return True
+        return super().event(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_inspector()
+        if self._scrim is not None:
+            self._scrim.setGeometry(self.rect())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self.is_queue_shown():
+            self.show_queue(False)
+            return
+        super().keyPressEvent(event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.close_requested.emit(event)
+
+    # Files from the desktop
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if event.mimeData().hasUrls() and event.source() is None:
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+            self._aim(event.position().toPoint())
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.accept()
+        self._aim(event.position().toPoint())
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self._aim(None)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        where = self._aim(event.position().toPoint())
+        self._aim(None)
+        paths = local_paths(event.mimeData().urls())
+        if paths:
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+            self.files_dropped.emit(paths, where)
+
+    def _aim(self, at: QPoint | None) -> str:
+        """Frames the panel under the pointer and gives its name."""
+        panel, where = self._target(at)
+        empty = self.viewer.is_empty()
+        self.viewer.empty.set_target(at is not None and where != "bin")
+        if panel is None or (where != "bin" and empty):
+            self._frame.hide()
+        else:
+            self._frame.put_round(panel)
+        return where
+
+    def _target(self, at: QPoint | None) -> tuple[QWidget | None, str]:
+        if at is None:
+            return None, ""
+        for panel, where in ((self.bin, "bin"), (self._middle, "viewer")):
+            if panel.isVisible() and panel.rect().contains(panel.mapFrom(self, at)):
+                return panel, where
+        return self._across, "window"
+
+
+def first_focus(panel: QWidget) -> QWidget | None:
+    """The first child (or the panel) that takes the focus by Tab."""
+    candidates = [panel, *panel.findChildren(QWidget)]
+    return next(
+        (
+            one
+            for one in candidates
+            if one.focusPolicy() & Qt.FocusPolicy.TabFocus and one.isVisible() and one.isEnabled()
+        ),
+        None,
+    )
+
+
+def local_paths(urls: list[QUrl]) -> tuple[str, ...]:
+    """The files and folders among `urls`."""
+    return tuple(str(Path(url.toLocalFile())) for url in urls if url.isLocalFile())

@@ -83,8 +83,13 @@ class Compositor:
         self._sequence = project.sequence(self._sequence.id if sequence_id is None else sequence_id)
         self._project = project
 
+    @property
+    def preview_bytes_used(self) -> int:
+        """Memory that the kept previews take."""
+        return self._previews.size_bytes
+
     def close(self) -> None:
-        """Closes every file."""
+        """Closes every file; pictures already made stay."""
         self._pool.close()
 
     def times(self, shot: Shot) -> Sequence[Fraction]:

@@ -185,16 +185,15 @@ def _turned(pixels: Pixels, box: Box, width: int, height: int) -> Pixels:
 
 def _warped(pixels: Pixels, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:
     """The picture seen through `matrix` (from result to picture), its edges carried on."""
+    # A cubic overshoots, so that colours would outshine their alpha at edges.
+    method = cv2.INTER_CUBIC if pixels.shape[2] == 3 else cv2.INTER_LINEAR
     warped = cv2.warpAffine(
         np.ascontiguousarray(pixels),
         matrix,
         (width, height),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        flags=method | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    if warped.shape[2] == 4:  # the cubic overshoots; no colour may outshine its alpha
-        alpha = warped[:, :, 3]
-        warped = cv2.min(warped, cv2.merge((alpha, alpha, alpha, alpha)))
     return np.asarray(warped, np.uint8)
 
 

@@ -47,6 +47,7 @@ class Tags(NamedTuple):
 
 
 RGB_TAGS = Tags(MATRIX_RGB, RANGE_FULL, TRANSFER_SRGB, PRIMARIES_709)
+SD_TAGS = Tags(MATRIX_601, RANGE_LIMITED, 6, 6)  # SMPTE 170M throughout
 HD_TAGS = Tags(MATRIX_709, RANGE_LIMITED, TRANSFER_709, PRIMARIES_709)
 
 
@@ -84,6 +85,11 @@ def put_tags(picture: av.VideoFrame, tags: Tags) -> None:
 def is_hdr(tags: Tags) -> bool:
     """Whether the picture is coded for bright screens (PQ, HLG): 8 bit needs a tone map."""
     return tags.transfer in (TRANSFER_PQ, TRANSFER_HLG)
+
+
+def is_sd(matrix: int) -> bool:
+    """Whether a matrix is BT.601's, under either of its names."""
+    return matrix in (MATRIX_470BG, MATRIX_601)
 
 
 def scaler_matrix(matrix: int) -> int:

@@ -109,7 +109,8 @@ def converted(
 def retagged(planes: Planes, pixel_format: str, tags: color.Tags) -> Planes:
     """The picture in the given format, matrix and range; itself if it is that already."""
     source = color.tags_of(planes.picture)
-    if planes.format == pixel_format and source[:2] == tags[:2]:
+    is_alike = color.scaler_matrix(source.matrix) == color.scaler_matrix(tags.matrix)
+    if planes.format == pixel_format and is_alike and source.range == tags.range:
         return planes
     if color.is_hdr(source) and not color.is_hdr(tags):
         return retagged(_tone_mapped(planes, planes.width, planes.height), pixel_format, tags)

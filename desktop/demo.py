@@ -1,17 +1,235 @@
-"""The main job without a person: sample media in, cuts, one effect of each family, exports out."""
+"""The main job without a person: sample media in, cuts, one effect of each family, exports out.
+
+    python -m desktop.demo [--out DIR]
+
+What a person does in the window is done here by the same edits, jobs and child processes.
+"""
 
 import argparse
+import json
+import os
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import resources
+from desktop.cli import Bar, MediaChild
+from desktop.demo_window import picture_of_window
+from desktop.settings import HOME, folders
+from engine.errors import EngineError
+from engine.jobs import EffectJob, ExportJob, ExportOptions, Format, Job, JobResult
+from engine.timeline import edits
+from engine.timeline.assembly import add_assets, on_sequence, placements_for, set_up
+from engine.timeline.edits import Edge
+from engine.timeline.effects import kind, new_use
+from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, new_project
+from engine.timeline.project import save_project
+from engine.timeline.time import ZERO, TimeRange
+
+replace = msgspec.structs.replace
+
+SAMPLES = ("lantern_bay.mp4", "balloon_valley.jpg", "northern_lights.mp4")
+DISSOLVE = Fraction(3, 5)
+GIF = ExportOptions(
+    format=Format.GIF,
+    range=TimeRange(ZERO, Fraction(12, 5)),
+    rate=Fraction(25, 2),
+    width=480,
+    ping_pong=True,
+    loop=0,
+)
+MP4 = ExportOptions(format=Format.MP4)
+
+
+class Steps:
+    """What was done, how long each part took; told as it happens, kept for the report."""
+
+    def __init__(self) -> None:
+        self.done: list[dict[str, Any]] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[dict[str, Any]]:
+        """Times a step; the caller adds what there is to say. The key "text" is shown."""
+        facts: dict[str, Any] = {"step": name}
+        begun = time.monotonic()
+        yield facts
+        facts["seconds"] = round(time.monotonic() - begun, 3)
+        self.done.append(facts)
+        sys.stdout.write(f"{name:<18} {facts['seconds']:6.1f} s  {facts.get('text', '')}\n")
+        sys.stdout.flush()
+
+
+def film(assets: tuple[Asset, Asset, Asset]) -> Project:
+    """The demo's project: two clips and a still, cut, dissolved, each with an effect."""
+    project = set_up(add_assets(new_project(), assets), assets[0])
+
+    def edit(change: Callable[[Sequence], Sequence]) -> None:
+        nonlocal project
+        project = on_sequence(project, "", change)
+
+    def placed(seq: Sequence) -> Sequence:
+        video, _, audio, _ = (track.id for track in seq.tracks)
+        return edits.append(
+            seq, placements_for(project, seq, assets, ZERO, video, audio, Fraction(14, 5))
+        )
+
+    edit(placed)
+    first, still, last = _pictures(project)
+    # The razor, a second in; what comes before goes, and what follows moves up.
+    edit(lambda seq: edits.split(seq, Fraction(1), edits.with_links(seq, [first.id])))
+    edit(lambda seq: edits.ripple_delete(seq, edits.with_links(seq, [first.id])))
+    first, still, last = _pictures(project)
+
+    def trimmed(seq: Sequence) -> Sequence:
+        for clip, edge, delta in (
+            (first, Edge.TAIL, Fraction(-1)),
+            (last, Edge.HEAD, Fraction(4, 5)),
+            (last, Edge.TAIL, Fraction(-3, 5)),
+        ):
+            linked = edits.with_links(seq, [clip.id])
+            seq = edits.ripple_trim(seq, linked, edge, delta, project)
+        return seq
+
+    edit(trimmed)
+    edit(lambda seq: edits.dissolve(seq, first.id, still.id, DISSOLVE, project))
+    edit(lambda seq: edits.dissolve(seq, still.id, last.id, DISSOLVE, project))
+    edit(lambda seq: _sound_under_the_still(seq, project))
+    edit(lambda seq: _with(seq, first.id, new_use("restyle", "painterly", {"brush": 3.0})))
+    move = new_use("image-to-video", "", {"seconds": 4.0, "move": "diagonal", "amount": 30.0})
+    edit(lambda seq: _with(seq, still.id, move, scale=1.16))
+    edit(lambda seq: _with(seq, last.id, new_use("upscale"), scale=1.25))
+    return project
+
+
+def _pictures(project: Project) -> tuple[Clip, ...]:
+    return project.sequence().tracks[0].clips
+
+
+def _sound_under_the_still(seq: Sequence, project: Project) -> Sequence:
+    """The bay is heard on under the balloons, and the wind before the snow is seen."""
+    bay, wind = (clip.id for clip in seq.tracks[2].clips)
+    seq = edits.unlink(seq, edits.with_links(seq, [bay, wind]))
+    seq = edits.trim(seq, bay, Edge.TAIL, Fraction(1), project)
+    seq = edits.trim(seq, wind, Edge.HEAD, Fraction(-4, 5), project)
+    for clip_id, fade_in, fade_out in ((bay, "0.2", "1.0"), (wind, "0.8", "0.8")):
+        clip = seq.clip(clip_id)
+        assert clip is not None
+        sound = replace(clip.sound, fade_in=Fraction(fade_in), fade_out=Fraction(fade_out))
+        seq = edits.replace_clip(seq, replace(clip, sound=sound))
+    return seq
+
+
+def _with(seq: Sequence, clip_id: str, use: EffectUse, scale: float = 1.0) -> Sequence:
+    clip = seq.clip(clip_id)
+    assert clip is not None
+    transform = replace(clip.transform, scale=scale)
+    return edits.replace_clip(seq, replace(clip, effects=(use,), transform=transform))
+
+
+def run_job(child: MediaChild, job: Job, facts: dict[str, Any]) -> JobResult:
+    """Does `job` in the child and notes what came out."""
+    result = child.run(job, Bar(sys.stderr, quiet=False))
+    facts |= {
+        "child": child.pid,
+        "frames": result.frames,
+        "cache_keys": list(result.keys),
+        "segments_made": result.made,
+        "notes": list(result.notes),
+    }
+    return result
+
+
+def make(out: Path) -> dict[str, Any]:
+    """Does everything; the report. Raises EngineError."""
+    steps = Steps()
+    cache = str(folders().cache)
+    files: list[Path] = []
+    with MediaChild() as child:
+        with steps.step("Import") as facts:
+            paths = [resources.path(f"sample/{name}") for name in SAMPLES]
+            bay, valley, lights = (child.asset(path) for path in paths)
+            facts |= {"text": f"{len(paths)} files", "child": child.pid}
+            facts["media"] = [str(path) for path in paths]
+        with steps.step("Cut") as facts:
+            project = film((bay, valley, lights))
+            project_file = out / "demo.reel"
+            save_project(project, project_file)
+            files.append(project_file)
+            length = float(project.sequence().duration)
+            facts["text"] = f"{len(_pictures(project))} clips, two dissolves, {length:g} s"
+        for clip in _pictures(project):
+            asset = project.asset(clip.asset)
+            assert asset is not None
+            family = kind(clip.effects[0].kind)
+            with steps.step(family.label) as facts:
+                job = EffectJob(
+                    title=family.label,
+                    subject=asset.name,
+                    asset=asset,
+                    uses=clip.effects,
+                    wanted=clip.source,
+                    clip=clip.id,
+                    cache=cache,
+                )
+                result = run_job(child, job, facts)
+                engine = family.engine(clip.effects[0].engine).label
+                facts["text"] = f"{engine}, {asset.name}: {_made(result)}"
+        for options in (GIF, MP4):
+            name = f"demo.{options.format}"
+            with steps.step(f"Export {options.format.upper()}") as facts:
+                export = ExportJob(
+                    subject=name,
+                    project=project,
+                    options=options,
+                    output=str(out / name),
+                    cache=cache,
+                )
+                result = run_job(child, export, facts)
+                files.append(out / name)
+                facts["text"] = f"{result.frames} frames, {result.size_bytes / 1e6:.1f} MB"
+    with steps.step("Window") as facts:
+        picture = out / "window.png"
+        facts |= picture_of_window(project_file, picture)
+        files.append(picture)
+    return {
+        "editor": os.getpid(),
+        "seconds": round(sum(one["seconds"] for one in steps.done), 3),
+        "steps": steps.done,
+        "files": {one.name: one.stat().st_size for one in files},
+    }
+
+
+def _made(result: JobResult) -> str:
+    if not result.made:
+        return "found in the cache"
+    return f"{result.made} segment{'s' if result.made > 1 else ''} made"
 
 
 def main() -> int:
-    """Runs the demo; `python -m desktop.demo --out DIR`."""
-    parser = argparse.ArgumentParser(prog="dev.py demo")
-    parser.add_argument("--out", type=Path, default=Path("demo"))
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    sys.stdout.write(f"Files in {asked.out}.\n")
+    parser = argparse.ArgumentParser(prog="dev.py demo", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
+    out: Path = parser.parse_args().out.absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # A folder of its own for cache and settings: the person's are left alone.
+        os.environ.setdefault(HOME, str(out / "home"))
+        report = make(out)
+        text = json.dumps(report, indent=2, ensure_ascii=False)
+        (out / "report.json").write_text(text + "\n", encoding="utf-8")
+    except EngineError as error:
+        sys.stderr.write(f"{error.message} {error.hint}".rstrip() + "\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{out} cannot be written: {error.strerror}.\n")
+        return 1
+    names = ", ".join([*report["files"], "report.json"])
+    sys.stdout.write(f"Done in {report['seconds']:.0f} s. In {out}: {names}.\n")
     return 0
 
 

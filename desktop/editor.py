@@ -62,7 +62,7 @@ class Editor(QObject):
         self._playhead: Time = ZERO
         self._path: Path | None = None
         self._undo = QUndoStack(self)
-        self._undo.cleanChanged.connect(lambda _clean: self.saved_changed.emit())
+        self._undo.cleanChanged.connect(self._tell_saved)
 
     @property
     def project(self) -> Project:
@@ -183,6 +183,9 @@ class Editor(QObject):
         self._set_selection(frozenset())
         self._set_targets(_first_tracks(project.sequences[0]))
         self.move_playhead(ZERO)
+        self.saved_changed.emit()
+
+    def _tell_saved(self, _is_clean: bool) -> None:
         self.saved_changed.emit()
 
     def _show(self, project: Project) -> None:

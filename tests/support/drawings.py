@@ -62,7 +62,7 @@ def tracks(
 
     `linked`: clips whose letters differ only in case share a link.
     """
-    drawn = [row.split(maxsplit=1) if " " in row else [row, ""] for row in rows]
+    drawn = [row.partition(" ")[::2] for row in rows]
     letters = {char for _, drawing in drawn for char in drawing if char.isalpha()}
     made = []
     for label, drawing in drawn:

@@ -97,7 +97,9 @@ class JobQueue(QObject):
         self._entries, self._is_paused, self.damaged_file = read(self._path)
         if self.damaged_file is not None:
             self._saver.start()
-        QTimer.singleShot(0, self._schedule)
+        self._starter = self._timer(0)
+        self._starter.timeout.connect(self._schedule)
+        self._starter.start()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -363,7 +365,7 @@ class JobQueue(QObject):
         self.entries_changed.emit()
         self._saver.start()
         # not at once: who has just added a job may still be in the middle of its own work
-        QTimer.singleShot(0, self._schedule)
+        self._starter.start()
 
     def _forget_old(self) -> None:
         over = [one for one in self._entries if one.state in IS_OVER]

@@ -1,0 +1,379 @@
+"""Paints one clip: fill, filmstrip or waveform, name strip, badge, fades, states, edge."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QImage,
+    QPainter,
+    QPainterPath,
+    QPen,
+    QPixmap,
+    QPolygonF,
+)
+
+from engine.timeline.model import Asset, Clip, TrackKind
+from ui import theme
+from ui.timeline.geometry import Row, badge_form, short_badge
+from ui.timeline.pictures import Waves, paint_filmstrip
+from ui.timeline.states import (
+    FAILED,
+    FRESH,
+    MAKING,
+    RUNNING,
+    STALE,
+    ClipState,
+    Thumbnails,
+    Waveforms,
+)
+
+RADIUS = 4
+GHOST, NORMAL = "ghost", "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How a clip is to be shown beside what it is. `strength`: 1, or how much of it shows."""
+
+    strength: float = 1.0
+    locked: bool = False
+    missing: bool = False
+    hovered: bool = False
+    handles: bool = False  # fade handles, also where there is no fade
+    ghost: bool = False
+    ground: str = "track"
+
+
+@lru_cache(maxsize=16)
+def _corners(theme_name: str, ground: str, dpr: float) -> tuple[QPixmap, ...]:
+    """What lies outside a rounded corner, in the colour of the track: four stamps."""
+    size = round(RADIUS * dpr)
+    image = QImage(size * 2, size * 2, QImage.Format.Format_ARGB32_Premultiplied)
+    image.fill(theme.colour(ground))
+    painter = QPainter(image)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationOut)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(0, 0, 0))
+    painter.drawEllipse(QRectF(0, 0, size * 2, size * 2))
+    painter.end()
+    stamps = []
+    for x, y in ((0, 0), (size, 0), (0, size), (size, size)):
+        stamp = QPixmap.fromImage(image.copy(x, y, size, size))
+        stamp.setDevicePixelRatio(dpr)
+        stamps.append(stamp)
+    return tuple(stamps)
+
+
+@lru_cache(maxsize=4096)
+def elided(text: str, style: str, weight: int, width: int) -> str:
+    metrics = QFontMetricsF(theme.font(style, weight))
+    return metrics.elidedText(text, Qt.TextElideMode.ElideRight, width)
+
+
+@lru_cache(maxsize=1024)
+def text_width(text: str, style: str, weight: int) -> float:
+    return QFontMetricsF(theme.font(style, weight)).horizontalAdvance(text)
+
+
+class ClipPainter:
+    """Knows where pictures and waveforms come from; `painted` counts clips, for tests."""
+
+    def __init__(self) -> None:
+        self.thumbnails: Thumbnails = lambda asset, at, height: None
+        self.waveforms: Waveforms = lambda asset: None
+        self.waves = Waves()
+        self.painted = 0
+
+    def paint(
+        self,
+        painter: QPainter,
+        clip: Clip,
+        asset: Asset | None,
+        row: Row,
+        box: QRectF,
+        exposed: tuple[float, float],
+        px_per_second: float,
+        state: ClipState,
+        showing: Showing,
+    ) -> None:
+        """`box`: the clip on screen, on whole device pixels; `exposed`: x from, to."""
+        self.painted += 1
+        dpr = painter.device().devicePixelRatio()
+        kind = "v" if row.kind is TrackKind.VIDEO else "a"
+        if box.width() < 4:
+            painter.fillRect(box, theme.colour(f"clip_{kind}_head"))
+            return
+        if state.name == MAKING or showing.ghost:
+            self._paint_ghost(painter, clip, asset, row, box, exposed, px_per_second, state)
+            return
+        strip = float(row.strip) if box.width() >= 16 and box.height() > row.strip + 8 else 0.0
+        body = box.adjusted(0, strip, 0, 0)
+        painter.fillRect(box, theme.colour("error_tint" if showing.missing else f"clip_{kind}"))
+        if showing.missing:
+            self._paint_missing(painter, body)
+        elif asset is not None:
+            self._fill(painter, clip, asset, row, body, exposed, px_per_second, dpr)
+        if strip:
+            self._paint_strip(painter, clip, asset, row, box, strip, kind, state, showing)
+        if row.kind is TrackKind.AUDIO and box.width() >= 32:
+            paint_fades(painter, clip, body, px_per_second, showing.handles)
+        if state.name == FAILED and not showing.missing:
+            failed = theme.hatch("error", 3, 8, scale=dpr)
+            painter.setOpacity(0.5)
+            for start, end in _failed_spans(clip, state, box, px_per_second):
+                painter.fillRect(QRectF(start, body.top(), end - start, body.height()), failed)
+            painter.setOpacity(1.0)
+        if showing.locked:
+            painter.setOpacity(0.55)
+            painter.fillRect(body, theme.hatch("text3", 1.5, 6, scale=dpr))
+            painter.setOpacity(1.0)
+        if showing.strength < 1:
+            painter.fillRect(box, theme.mixed(showing.ground, 1 - showing.strength))
+        self._round(painter, box, showing, dpr)
+
+    def _fill(
+        self,
+        painter: QPainter,
+        clip: Clip,
+        asset: Asset,
+        row: Row,
+        body: QRectF,
+        exposed: tuple[float, float],
+        px_per_second: float,
+        dpr: float,
+    ) -> None:
+        if body.height() < 8:
+            return
+        if row.kind is TrackKind.VIDEO:
+            painter.save()
+            painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
+            most = 1 if body.width() < 16 else 10_000
+            paint_filmstrip(
+                painter, clip, asset, body, exposed, px_per_second, dpr, self.thumbnails, most
+            )
+            painter.restore()
+            return
+        wave = self.waveforms(clip.asset) if body.width() >= 8 else None
+        if wave is not None:
+            painter.save()
+            painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
+            self.waves.paint(painter, clip, wave, body, exposed, px_per_second, dpr)
+            painter.restore()
+
+    def _paint_strip(
+        self,
+        painter: QPainter,
+        clip: Clip,
+        asset: Asset | None,
+        row: Row,
+        box: QRectF,
+        strip: float,
+        kind: str,
+        state: ClipState,
+        showing: Showing,
+    ) -> None:
+        head = QRectF(box.left(), box.top(), box.width(), strip)
+        if not showing.missing:
+            painter.fillRect(head, theme.colour(f"clip_{kind}_head"))
+            line = QRectF(box.left(), box.top() + strip - 1, box.width(), 1)
+            painter.fillRect(line, theme.mixed("clip_edge", 0.5))
+        right = box.right() - 4
+        if state.badge or state.icon:
+            right = paint_badge(painter, head, state, badge_form(box.width()))
+        if showing.locked and box.width() >= 32:
+            scale = painter.device().devicePixelRatio()
+            right -= 12
+            spot = QPointF(right - 2, head.top() + (strip - 12) / 2)
+            painter.drawPixmap(spot, theme.pixmap("lock", f"clip_{kind}_text", 12, scale))
+        room = int(right - 8 - (box.left() + 8))
+        if box.width() < 32 or room < 8:
+            return
+        name = clip.name or (asset.name if asset is not None else "")
+        painter.setFont(theme.font("small", 500))
+        painter.setPen(theme.colour("error" if showing.missing else f"clip_{kind}_text"))
+        where = QRectF(box.left() + 8, head.top() - (kind == "a"), room + 2, strip)
+        painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, elided(name, "small", 500, room))
+
+    def _paint_missing(self, painter: QPainter, body: QRectF) -> None:
+        scale = painter.device().devicePixelRatio()
+        painter.setOpacity(0.25)
+        painter.fillRect(body, theme.hatch("error", 3, 8, scale=scale))
+        painter.setOpacity(1.0)
+        if body.width() >= 24 and body.height() >= 20:
+            spot = QPointF(round(body.center().x()) - 8, round(body.center().y()) - 8)
+            painter.drawPixmap(spot, theme.pixmap("error", "error", 16, scale))
+
+    def _paint_ghost(
+        self,
+        painter: QPainter,
+        clip: Clip,
+        asset: Asset | None,
+        row: Row,
+        box: QRectF,
+        exposed: tuple[float, float],
+        px_per_second: float,
+        state: ClipState,
+    ) -> None:
+        """A clip that is not there yet: being dropped, or being made."""
+        dpr = painter.device().devicePixelRatio()
+        painter.fillRect(box, theme.colour("accent_tint"))
+        body = box.adjusted(0, row.strip, 0, 0)
+        making = state.name == MAKING
+        done = body.width() * state.fraction
+        if making:
+            painter.setOpacity(0.55)
+            painter.fillRect(
+                QRectF(box.left(), box.top(), done, box.height()), theme.colour("accent_line")
+            )
+            painter.setOpacity(1.0)
+        painter.save()
+        painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
+        if asset is not None and row.kind is TrackKind.VIDEO:
+            painter.setOpacity(0.6)
+            most = 1 if making else 10_000
+            paint_filmstrip(
+                painter, clip, asset, body, exposed, px_per_second, dpr, self.thumbnails, most
+            )
+        wave = self.waveforms(clip.asset) if row.kind is TrackKind.AUDIO else None
+        if wave is not None:
+            painter.setOpacity(0.55)
+            tokens = ("accent_line", "accent")
+            self.waves.paint(painter, clip, wave, body, exposed, px_per_second, dpr, tokens)
+        painter.restore()
+        name = clip.name or (asset.name if asset is not None else "")
+        if making:
+            name = f"{state.badge or name} {round(state.fraction * 100)} %"
+        if box.width() >= 32:
+            painter.setFont(theme.font("small", 500))
+            painter.setPen(theme.colour("accent"))
+            room = int(box.width() - 12)
+            where = QRectF(box.left() + 8, box.top() - 1, room, row.strip)
+            painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, elided(name, "small", 500, room))
+        dashed_frame(painter, box, "accent")
+
+    def _round(self, painter: QPainter, box: QRectF, showing: Showing, dpr: float) -> None:
+        """Rounds the corners off and draws the edge."""
+        if box.width() >= 4 * RADIUS:
+            size = round(RADIUS * dpr) / dpr
+            stamps = _corners(theme.name(), showing.ground, dpr)
+            right, bottom = box.right() - size, box.bottom() - size
+            painter.drawPixmap(box.topLeft(), stamps[0])
+            painter.drawPixmap(QPointF(right, box.top()), stamps[1])
+            painter.drawPixmap(QPointF(box.left(), bottom), stamps[2])
+            painter.drawPixmap(QPointF(right, bottom), stamps[3])
+        token = "error" if showing.missing else "clip_v_text" if showing.hovered else "clip_edge"
+        painter.setPen(QPen(theme.colour(token), 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        if box.width() >= 16:
+            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), RADIUS - 0.5, RADIUS - 0.5)
+        else:
+            painter.fillRect(
+                QRectF(box.right() - 1, box.top(), 1, box.height()), painter.pen().color()
+            )
+
+
+def _failed_spans(
+    clip: Clip, state: ClipState, box: QRectF, px_per_second: float
+) -> list[tuple[float, float]]:
+    """x from, to of what failed; nothing where only the job failed and the pictures are there."""
+    return [
+        (
+            max(box.left(), box.left() + float(start - clip.start) * px_per_second),
+            min(box.right(), box.left() + float(end - clip.start) * px_per_second),
+        )
+        for start, end, name in state.spans
+        if name == FAILED
+    ]
+
+
+def dashed_frame(painter: QPainter, box: QRectF, token: str) -> None:
+    pen = QPen(theme.colour(token), 1.5)
+    pen.setDashPattern([3, 2.5])
+    painter.setPen(pen)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawRoundedRect(box.adjusted(0.75, 0.75, -0.75, -0.75), RADIUS - 0.75, RADIUS - 0.75)
+
+
+def paint_badge(painter: QPainter, head: QRectF, state: ClipState, form: str) -> float:
+    """The effect badge at the right end of a name strip; gives its left edge."""
+    if not form:
+        return head.right()
+    label = badge_label(state, form)
+    signs = {FRESH: ("check", "badge_fresh"), STALE: ("keyframe", "badge_stale")}
+    sign = signs.get(state.name, ("error", "error") if state.name == FAILED else None)
+    with_icon = form != "sign" and bool(state.icon)
+    if form == "sign" and sign is None:
+        return head.right() - 4
+    width = 4.0
+    if with_icon:
+        width += 12 + 4
+    if label:
+        width += round(text_width(label, "micro", 600)) + 4
+    if sign is not None:
+        width += 13 if form == "full" else 10
+    box = QRectF(round(head.right() - 4 - width), head.top() + 2, width, 14)
+    if box.left() < head.left() + 2:
+        return head.right() - 4
+    scale = painter.device().devicePixelRatio()
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(theme.colour("badge"))
+    painter.drawRoundedRect(box, 3, 3)
+    x = box.left() + 4
+    if with_icon:
+        where = QPointF(x, box.top() + 1)
+        painter.drawPixmap(where, theme.pixmap(state.icon, "badge_text", 12, scale))
+        x += 16
+    if label:
+        painter.setPen(theme.colour("badge_text"))
+        painter.setFont(theme.font("micro", 600, True))
+        room = QRectF(x, box.top() - 1, box.right() - x, 16)
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, label)
+    if sign is not None:
+        inset = 13 if form == "full" else 12
+        where = QPointF(box.right() - inset - 3, box.top())
+        painter.drawPixmap(where, theme.pixmap(sign[0], sign[1], 14, scale))
+    return box.left()
+
+
+def badge_label(state: ClipState, form: str) -> str:
+    """«Upscale 4×», «4×» where it must be short, «Restyle 42 %» while it runs."""
+    if form == "sign":
+        return ""
+    text = state.badge if form == "full" else short_badge(state.badge)
+    if state.name == RUNNING and "%" not in state.badge:
+        percent = f"{round(state.fraction * 100)} %"
+        return f"{state.badge} {percent}".strip() if form == "full" else percent
+    if state.name == RUNNING and form == "short":
+        return " ".join(state.badge.split()[-2:])
+    return text
+
+
+def paint_fades(
+    painter: QPainter, clip: Clip, body: QRectF, px_per_second: float, handles: bool
+) -> None:
+    """Dark wedges over what the fades take away, their lines, and the handles."""
+    ink = theme.colour("clip_a_text")
+    for length, at_head in ((clip.sound.fade_in, True), (clip.sound.fade_out, False)):
+        if not length and not handles:
+            continue
+        reach = min(body.width(), float(length) * px_per_second)
+        edge = body.left() + 0.5 if at_head else body.right() - 0.5
+        x = edge + reach if at_head else edge - reach
+        foot, knee = QPointF(edge, body.bottom() - 1), QPointF(x, body.top())
+        if length:
+            wedge = QPolygonF([foot, knee, QPointF(edge, body.top())])
+            path = QPainterPath()
+            path.addPolygon(wedge)
+            painter.fillPath(path, theme.mixed("clip_a", 0.66))
+            faint = QColor(ink)
+            faint.setAlphaF(0.8)
+            painter.setPen(QPen(faint, 1))
+            painter.drawLine(foot, knee)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(ink)
+        inner = min(max(x, body.left() + 3), body.right() - 3)
+        painter.drawEllipse(QPointF(inner, body.top()), 3, 3)

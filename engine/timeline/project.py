@@ -105,7 +105,7 @@ def decoded(data: bytes, folder: Path, name: str, read_newer: bool = False) -> P
     """The project in the text of a file called `name` in `folder`. Raises ProjectError."""
     try:
         document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProjectError(f"{name} is not a Reelwright project.", details=str(error)) from error
     version = document.get("version") if isinstance(document, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:

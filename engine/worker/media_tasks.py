@@ -1,6 +1,7 @@
 """What a media child does: jobs on its main thread, the window's small asks on three more."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from engine.errors import WorkerError
 from engine.jobs import EffectJob, ExportJob, Job, JobResult, SelfTestJob
@@ -116,13 +117,11 @@ class MediaTasks:
         yield from waveform(ask, self._send)
 
     def _freshness(self, ask: Freshness, shown: Show | None) -> Iterator[None]:
-        from pathlib import Path
-
+        if shown is None:
+            raise WorkerError("There is no project to look at yet.")
         from engine.render.bake import freshness
         from engine.render.cache import SegmentCache
 
-        if shown is None:
-            raise WorkerError("There is no project to look at yet.")
         cache = SegmentCache(Path(shown.cache))
         clips = freshness(shown.project, shown.project.sequence(shown.sequence), cache)
         self._send(Fresh(ask=ask.ask, clips=clips, cache_bytes=cache.size()))

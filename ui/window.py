@@ -69,7 +69,7 @@ class DropFrame(QWidget):
         self.hide()
 
     def put_round(self, panel: QWidget) -> None:
-        corner = panel.mapTo(self.parentWidget(), QPoint(0, 0))
+        corner = panel.mapTo(self.window(), QPoint(0, 0))
         self.setGeometry(corner.x(), corner.y(), panel.width(), panel.height())
         self.raise_()
         self.show()
@@ -258,7 +258,11 @@ class Window(QMainWindow):
         panels = self.panels()
         focus = QApplication.focusWidget()
         now = next(
-            (i for i, one in enumerate(panels) if focus and (one is focus or one.isAncestorOf(focus))),
+            (
+                i
+                for i, one in enumerate(panels)
+                if focus and (one is focus or one.isAncestorOf(focus))
+            ),
             -1 if step > 0 else 0,
         )
         for i in range(1, len(panels) + 1):

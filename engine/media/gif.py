@@ -18,6 +18,7 @@ from engine.render.frame import Planes, converted
 
 _SHORTEST = 2  # hundredths of a second; players show what is shorter far too long
 _LONGEST = 65_535
+_SMALL = 320 * 240  # pixels; up to here every one of them is asked for its colour
 _CONTROL = b"\x21\xf9\x04"  # graphic control extension: flags, delay, transparent index
 _TRAILER = b"\x3b"
 
@@ -59,7 +60,7 @@ class GifWriter:
             planes = converted(planes, planes.format, *self._size)
             if self._palette is None:
                 self._palette = _Palette(*self._size, self._options.colours)
-            self._palette.add(_coloured(planes, *self._size))
+            self._palette.add(planes)
             self._spool.write(planes)
             self._starts.append(start)
 
@@ -118,7 +119,8 @@ class GifWriter:
         width, height = self._size
         source = _buffer(graph, width, height)
         colours = _buffer(graph, palette.width, palette.height)
-        use = graph.add("paletteuse", f"dither={self._options.dither}:diff_mode=rectangle")
+        recipe = f"dither={self._options.dither}:bayer_scale=3:diff_mode=rectangle"
+        use = graph.add("paletteuse", recipe)
         source.link_to(use, 0, 0)
         colours.link_to(use, 0, 1)
         use.link_to(graph.add("buffersink"))
@@ -140,12 +142,16 @@ class _Palette:
 
     def __init__(self, width: int, height: int, colours: int) -> None:
         self._graph = Graph()
-        self._source = _buffer(self._graph, width, height)
+        # Half the size has nearly all the colours, at a quarter of the time.
+        parts = 2 if width * height > _SMALL else 1
+        self._size = (max(1, width // parts), max(1, height // parts))
+        self._source = _buffer(self._graph, *self._size)
         made = self._graph.add("palettegen", f"max_colors={colours}:stats_mode=full")
         self._graph.link_nodes(self._source, made, self._graph.add("buffersink")).configure()
         self._count = 0
 
-    def add(self, picture: av.VideoFrame) -> None:
+    def add(self, planes: Planes) -> None:
+        picture = _coloured(planes, *self._size)
         picture.pts, picture.time_base = self._count, Fraction(1, 100)
         self._count += 1
         self._source.push(picture)

@@ -91,7 +91,7 @@ STRENGTH = percent("strength", "Strength", 100, "How much of the new style shows
 STEADINESS = percent(
     "steadiness",
     "Steadiness",
-    80,
+    90,
     "How much is carried along the motion from frame to frame: 0 flickers, 100 is calmest.",
 )
 

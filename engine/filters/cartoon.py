@@ -1,0 +1,95 @@
+"""Restyle «cartoon»: flat colours and dark outlines."""
+
+import cv2
+import numpy as np
+
+from engine.filters.lines import line_field
+from engine.filters.pixels import (
+    Field,
+    Picture,
+    blurred,
+    enlarged,
+    fitted,
+    floated,
+    luma,
+    quantised,
+    resized,
+    saturated,
+    smoothstep,
+)
+from engine.filters.strokes import brushed, run_of
+
+LONG_SIDE = 1280  # flattened at this size at most; steps and outlines are made at the full size
+
+LINES = 3  # channel of the plate, after red, green and blue
+
+
+class Cartoon:
+    """A cartoon of each picture. The plate: flattened colours, and what lines are drawn from."""
+
+    def __init__(
+        self,
+        *,
+        flatness: float,
+        colours: int,
+        softness: float,
+        outline: float,
+        line: float,
+        detail: float,
+        colour: float,
+    ) -> None:
+        """Percentages come as 0..1 (colour to 2); `line` is 1 to 10."""
+        self._flatness = flatness
+        self._colours = colours
+        self._softness = softness
+        self._outline = outline
+        self._line = line
+        self._detail = detail
+        self._colour = colour
+        self.keep = np.ones(4, np.float32)
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Of the plates for pictures of this size."""
+        return fitted(width, height, LONG_SIDE)
+
+    def plate(self, picture: Picture) -> Field:
+        """What one picture's cartoon is made from, by itself."""
+        height, width = picture.shape[:2]
+        width, height = self.size(width, height)
+        unit = min(width, height) / 360
+        small = resized(picture, width, height)
+        calm = floated(np.asarray(cv2.bilateralFilter(small, 5, 40.0, 3.0), np.uint8))
+        grey = luma(calm)
+        pen = max(0.8, 0.5 * self._line * unit)
+        run = run_of(blurred(grey, 0.8), 1.2 + 0.8 * pen)
+        lines = line_field(grey, run, pen)
+        flat = calm
+        if self._flatness > 0:
+            radius = max(1.0, (0.8 + 5.2 * self._flatness) * unit)
+            flat = brushed(calm, run, radius, 0.5)
+        return np.dstack((flat, lines * np.float32(10)))
+
+    def settled(self, plate: Field) -> Field:
+        """The carried plate as it is."""
+        return plate
+
+    def finish(self, plate: Field, picture: Picture) -> Picture:
+        """The cartoon at the size of the picture."""
+        height, width = picture.shape[:2]
+        field = enlarged(plate, width, height)
+        colours = self._stepped(np.clip(field[:, :, :3], 0, 1))
+        faint = 0.30 * (1 - self._detail) ** 2 + 0.03
+        cover = smoothstep(faint * 0.5, faint * 1.3 + 0.02, -field[:, :, LINES])
+        ink = 1 - cover * np.float32(self._outline)
+        return quantised(saturated(colours, self._colour) * ink[:, :, None])
+
+    def _stepped(self, rgb: Field) -> Field:
+        """RGB whose brightness takes few values, with steps as soft as asked."""
+        light = np.sqrt(np.maximum(luma(rgb), 1e-5))
+        levels = light * np.float32(self._colours)
+        below = np.floor(levels)
+        width = 0.04 + 0.92 * self._softness
+        rise = smoothstep(0.5 - width / 2, 0.5 + width / 2, levels - below)
+        stepped = (below + rise) / np.float32(self._colours)
+        gain = np.square(stepped / light)
+        return np.asarray(rgb * gain[:, :, None], np.float32)

@@ -1,0 +1,198 @@
+"""The loop of an export: plan, picture, encoder."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.jobs import ExportJob, ExportOptions, Format, JobResult, Sound
+from engine.media.writer import GifWriter, Mp4Writer
+from engine.progress import Report
+from engine.render.ahead import Ahead
+from engine.render.compositor import Compositor
+from engine.render.export_effects import bake_missing
+from engine.render.export_recipe import recipe
+from engine.render.export_times import Shown, constant_rate, frame_times, there_and_back
+from engine.render.frame import Planes, to_rgb8
+from engine.render.mixer import Mixer, sample_at
+from engine.render.pingpong import pictures_there_and_back
+from engine.render.soundtrack import Soundtrack, pieces
+from engine.timeline.model import Sequence, TrackKind
+from engine.timeline.time import ZERO, Time, TimeRange
+
+_AHEAD = 8  # pictures made while others are encoded
+_SOUND_BLOCK = 24_000  # samples mixed at a time
+_PREVIEW_WIDTH = 480
+
+
+@dataclass(frozen=True)
+class _Film:
+    """One round of the pictures: forward ones with their times, the order they come in."""
+
+    forward: list[Shown]
+    order: list[int]
+    width: int
+    height: int
+
+    @property
+    def there(self) -> Time:
+        return sum((one.duration for one in self.forward), ZERO)
+
+    @property
+    def back(self) -> Time:
+        way_back = self.order[len(self.forward) :]
+        return sum((self.forward[index].duration for index in way_back), ZERO)
+
+
+def export(job: ExportJob, report: Report) -> JobResult:
+    """Renders the job's sequence into its file.
+
+    Raises EngineError where there is nothing to export, or a medium or the file cannot be used.
+    """
+    began = time.monotonic()
+    sequence = job.project.sequence(job.sequence)
+    span = exported_span(sequence, job.options)
+    baked = bake_missing(job, sequence, span, report)
+    with (
+        closing(Compositor(job.project, sequence.id, Path(job.cache))) as compositor,
+        closing(Mixer(job.project, sequence.id)) as mixer,
+    ):
+        forward = frame_times(job.project, sequence, span, job.options.rate, compositor.times)
+        count = len(forward)
+        order = there_and_back(count) if job.options.ping_pong else list(range(count))
+        film = _Film(forward, order, *output_size(sequence, job.options))
+        notes = _write(job, film, compositor, mixer, report)
+    return _result(job, film, notes, baked, time.monotonic() - began)
+
+
+def exported_span(sequence: Sequence, options: ExportOptions) -> TimeRange:
+    """The part that is exported. Raises EngineError when nothing is in it."""
+    end = sequence.duration
+    has_picture = any(
+        track.kind is TrackKind.VIDEO and not track.hidden and any(c.enabled for c in track.clips)
+        for track in sequence.tracks
+    )
+    if not has_picture:
+        raise EngineError(
+            f"«{sequence.name}» has no picture to export.", "Put a clip on a video track first."
+        )
+    wanted = options.range or TimeRange(ZERO, end)
+    span = wanted.intersection(TimeRange(ZERO, end)) if wanted.duration > 0 else None
+    if span is None:
+        raise EngineError(
+            f"There is nothing to export from {float(wanted.start):g} s to {float(wanted.end):g} s:"
+            f" «{sequence.name}» is {float(end):g} s long.",
+            "Move the in and out points onto the clips.",
+        )
+    return span
+
+
+def output_size(sequence: Sequence, options: ExportOptions) -> tuple[int, int]:
+    """Width and height of the exported pictures: the asked width, the height even."""
+    if options.width is None or options.width == sequence.width:
+        return sequence.width, sequence.height
+    width = max(2, options.width)
+    return width, max(2, round(Fraction(sequence.height * width, sequence.width) / 2) * 2)
+
+
+def _write(
+    job: ExportJob, film: _Film, compositor: Compositor, mixer: Mixer, report: Report
+) -> tuple[str, ...]:
+    """Encodes the film; what the writer adjusted, in sentences. No litter when it fails."""
+    options = job.options
+    has_sound = options.format is Format.MP4 and options.sound is not Sound.OFF and mixer.is_audible
+    writer_of = GifWriter if options.format is Format.GIF else Mp4Writer
+    writer = writer_of(
+        Path(job.output),
+        film.width,
+        film.height,
+        constant_rate(film.forward),
+        options,
+        has_sound,
+        {"comment": recipe(job)},
+    )
+    sound = _soundtrack(film, options, mixer) if has_sound else None
+    try:
+        _encode(film, writer, sound, compositor, report)
+        writer.finish(options.loop)
+    except BaseException:
+        writer.abandon()
+        raise
+    if isinstance(writer, GifWriter) and writer.dropped:
+        return (
+            f"{writer.dropped} pictures were left out: a GIF shows each for 0.02 s at the least.",
+        )
+    return ()
+
+
+def _soundtrack(film: _Film, options: ExportOptions, mixer: Mixer) -> Soundtrack:
+    first = film.forward[0]
+    start = first.at
+    parts = pieces(
+        options.sound, start, film.there, film.back, start + first.duration, max(1, options.loop)
+    )
+    return Soundtrack(mixer.samples, parts)
+
+
+def _encode(
+    film: _Film,
+    writer: Mp4Writer | GifWriter,
+    sound: Soundtrack | None,
+    compositor: Compositor,
+    report: Report,
+) -> None:
+    total = len(film.order)
+    report.step("encode", 0, total)
+    at, heard = ZERO, 0
+    with Ahead(_pictures(film, compositor), _AHEAD) as pictures:
+        for done, (index, planes) in enumerate(pictures, 1):
+            duration = film.forward[index].duration
+            writer.write(planes, at, duration)
+            at += duration
+            if sound is not None and sample_at(at) - heard >= _SOUND_BLOCK:
+                writer.write_sound(sound.read(sample_at(at) - heard))
+                heard = sample_at(at)
+            report.step("encode", done, total)
+            report.preview(f"Frame {done} of {total}", partial(_small, planes))
+    while sound is not None and heard < sound.length:
+        count = min(_SOUND_BLOCK, sound.length - heard)
+        writer.write_sound(sound.read(count))
+        heard += count
+        report.step("encode", total, total)  # hears of a cancel
+
+
+def _pictures(film: _Film, compositor: Compositor) -> Iterator[tuple[int, Planes]]:
+    def picture(index: int) -> Planes:
+        return compositor.frame(film.forward[index].at, film.width, film.height)
+
+    if len(film.order) > len(film.forward):
+        return pictures_there_and_back(len(film.forward), picture)
+    return ((index, picture(index)) for index in film.order)
+
+
+def _small(planes: Planes) -> NDArray[np.uint8]:
+    width = min(planes.width, _PREVIEW_WIDTH)
+    return to_rgb8(planes, width, max(1, round(planes.height * width / planes.width)))
+
+
+def _result(
+    job: ExportJob, film: _Film, notes: tuple[str, ...], baked: JobResult, seconds: float
+) -> JobResult:
+    rounds = max(1, job.options.loop) if job.options.format is Format.MP4 else 1
+    return msgspec.structs.replace(
+        baked,
+        output=job.output,
+        frames=len(film.order) * rounds,
+        seconds=seconds,
+        size_bytes=Path(job.output).stat().st_size,
+        duration=(film.there + film.back) * rounds,
+        notes=notes,
+    )

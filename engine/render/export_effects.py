@@ -1,0 +1,128 @@
+"""Bakes the effects that an export needs and the cache lacks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.jobs import EffectJob, ExportJob, JobResult
+from engine.progress import Report
+from engine.render.plan import dissolve_span, dissolves, uses_of
+from engine.timeline.effects import kind
+from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, Track, TrackKind
+from engine.timeline.time import ZERO, TimeRange, between
+
+STAGE = "effects"
+_PARTS = 1000  # into which each clip's share of the progress is divided
+
+
+def bake_missing(job: ExportJob, sequence: Sequence, span: TimeRange, report: Report) -> JobResult:
+    """Makes what is missing of the effects that show in `span`.
+
+    Raises EngineError for an effect that only the GPU's process can make.
+    """
+    todo = list(_missing(job, sequence, span))
+    result = JobResult()
+    for number, (clip, one) in enumerate(todo):
+        _refuse_gpu(clip, one.uses)
+        made = bake(one, _Share(report, number, len(todo)))
+        result = msgspec.structs.replace(
+            result, keys=(*result.keys, *made.keys), made=result.made + made.made
+        )
+    return result
+
+
+def bake(job: EffectJob, report: Report) -> JobResult:
+    """Bakes one clip's effects."""
+    # The filters are loaded only where an effect is made.
+    from engine.render.bake import bake as made
+
+    return made(job, report)
+
+
+def shown_effects(
+    project: Project, sequence: Sequence, span: TimeRange
+) -> Iterator[tuple[Clip, Asset, tuple[EffectUse, ...], TimeRange]]:
+    """The clips with effects that show in `span`: their part of the result that shows."""
+    for track in sequence.tracks:
+        if track.kind is not TrackKind.VIDEO or track.hidden:
+            continue
+        for clip in track.clips:
+            uses, asset = uses_of(clip), project.asset(clip.asset)
+            part = _shown(track, clip).intersection(span)
+            if clip.enabled and uses and asset and part:
+                start = clip.source.start + part.start - clip.start
+                yield clip, asset, uses, TimeRange(max(start, ZERO), part.duration)
+
+
+def _missing(
+    job: ExportJob, sequence: Sequence, span: TimeRange
+) -> Iterator[tuple[Clip, EffectJob]]:
+    shown = list(shown_effects(job.project, sequence, span))
+    if not shown:
+        return
+    from engine.render.bake import missing
+
+    seen: set[tuple[str, str, TimeRange]] = set()
+    for clip, asset, uses, wanted in shown:
+        same = (asset.id, repr(uses), wanted)
+        if same in seen or not missing(asset, uses, wanted, Path(job.cache)):
+            continue
+        seen.add(same)
+        yield (
+            clip,
+            EffectJob(
+                title=kind(uses[-1].kind).label,
+                subject=clip.name or asset.name,
+                asset=asset,
+                uses=uses,
+                wanted=wanted,
+                clip=clip.id,
+                cache=job.cache,
+                cache_limit_bytes=job.cache_limit_bytes,
+            ),
+        )
+
+
+def _shown(track: Track, clip: Clip) -> TimeRange:
+    """The record range in which the clip shows: its own and its dissolves."""
+    start, end = clip.start, clip.end
+    for transition, left, right in dissolves(track):
+        span = dissolve_span(transition, right.start)
+        if left.id == clip.id:
+            end = max(end, span.end)
+        if right.id == clip.id:
+            start = min(start, span.start)
+    return between(start, end)
+
+
+def _refuse_gpu(clip: Clip, uses: tuple[EffectUse, ...]) -> None:
+    for use in uses:
+        effect = kind(use.kind)
+        engine = effect.engine(use.engine)
+        if engine.role != "media":
+            raise EngineError(
+                f"{effect.label} ({engine.label}) on «{clip.name or clip.id}» is not rendered yet.",
+                "Render the effect first, or switch it off.",
+            )
+
+
+class _Share:
+    """The progress of one clip's effects within that of all."""
+
+    def __init__(self, report: Report, number: int, count: int) -> None:
+        self._report = report
+        self._before = number * _PARTS
+        self._all = count * _PARTS
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        """Passes a step on, all stages of an effect as one."""
+        part = done * _PARTS // total if total else 0
+        self._report.step(STAGE, self._before + min(part, _PARTS), self._all)
+
+    def preview(self, label: str, picture: Callable[[], NDArray[np.uint8]]) -> None:
+        """Passes a picture on."""
+        self._report.preview(label, picture)

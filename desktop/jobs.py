@@ -118,6 +118,13 @@ class JobQueue(QObject):
         clients = (lane.client for lane in self._lanes.values())
         return tuple(one.pid for one in clients if one is not None and one.pid and one.is_alive)
 
+    def pid_of(self, job_id: str) -> int | None:
+        """The process that runs a job, None where none does."""
+        for lane in self._lanes.values():
+            if lane.running == job_id and lane.client is not None:
+                return lane.client.pid
+        return None
+
     # What the person does
 
     def add(self, job: Job, index: int | None = None) -> None:

@@ -12,10 +12,13 @@ _numbers = count(1)
 
 
 def new_log(folder: Path, role: str) -> Path:
-    """The name of a fresh log file. Raises WorkerError where the folder cannot be made."""
+    """A fresh log file, empty. Raises WorkerError where it cannot be written."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    log = folder / f"worker-{role}-{stamp}-{os.getpid()}-{next(_numbers)}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         old = sorted(folder.glob(f"worker-{role}-*.log"), key=lambda path: path.name)
+        log.touch()
     except OSError as error:
         raise WorkerError(
             f"The log folder {folder} cannot be used.", "Check its permissions.", str(error)
@@ -25,8 +28,7 @@ def new_log(folder: Path, role: str) -> Path:
             path.unlink(missing_ok=True)
         except OSError:
             continue  # still open in a running child on Windows
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    return folder / f"worker-{role}-{stamp}-{os.getpid()}-{next(_numbers)}.log"
+    return log
 
 
 def tail(path: Path, size: int = 4000) -> str:

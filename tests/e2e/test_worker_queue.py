@@ -4,7 +4,6 @@ import os
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from desktop.job_entry import State, read
 from desktop.jobs import FILE, JobQueue
 from engine.jobs import SelfTestJob
-from tests.support.workers import is_running, wait_until
+from tests.support.workers import is_running, kill, wait_until
 
 LONG = 100_000
 PATIENCE_MS = 60_000
@@ -54,7 +53,6 @@ def test_jobs_of_both_roles_run_side_by_side(queue: JobQueue, qtbot: QtBot) -> N
     assert first.started <= first.ended <= second.started
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_child_leaves_the_queue_going_and_the_retry_gives_the_same(
     queue: JobQueue, qtbot: QtBot
 ) -> None:
@@ -63,7 +61,7 @@ def test_a_killed_child_leaves_the_queue_going_and_the_retry_gives_the_same(
     queue.add(following)
     qtbot.waitUntil(lambda: queue.entries[0].done > 2, timeout=PATIENCE_MS)
     (pid,) = queue.pids
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     until(queue, qtbot, job, State.FAILED)
     assert queue.entries[0].message == "The worker stopped unexpectedly."
     until(queue, qtbot, following, State.DONE)

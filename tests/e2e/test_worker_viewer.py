@@ -1,7 +1,5 @@
 """The child behind the viewer: probe, strips, waveforms, frames through the ring, sound."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +36,7 @@ from engine.worker.messages import (
 )
 from tests.support.media import SOUND_RATE, clicks, make_video, read_number
 from tests.support.timelines import audio, clip, medium, project, video
-from tests.support.workers import Events, child
+from tests.support.workers import Events, child, kill
 
 WIDTH, HEIGHT = 160, 96
 SLOT = WIDTH * HEIGHT * 4
@@ -253,14 +251,13 @@ def test_sound_comes_sample_exact(
     assert events.wait(Samples, lambda one: one.error != "").data == b""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_the_ring_outlives_a_killed_child(made: Project, tmp_path: Path, ring: FrameRing) -> None:
     with child("media", tmp_path) as (client, events):
         show(client, made, tmp_path, ring)
         client.send(frames(1, (8,), (1,)))
         events.wait(FrameShown)
         assert client.pid is not None
-        os.kill(client.pid, signal.SIGKILL)
+        kill(client.pid)
         events.wait(Gone)
     assert number_in(ring, 1) == 8
     with child("media", tmp_path) as (client, events):

@@ -8,7 +8,6 @@ The file before the last save stays beside it as NAME.reel.bak.
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fractions import Fraction
@@ -202,6 +201,8 @@ def _keep(path: Path, backup: Path) -> None:
         try:
             os.link(path, fresh)
         except OSError:  # a file system without links
+            import shutil  # only here: it takes a while to load
+
             shutil.copy2(path, fresh)
         fresh.replace(backup)
     except OSError:

@@ -264,8 +264,9 @@ def lift(seq: Sequence, ids: Iterable[str]) -> Sequence:
 def ripple_delete(seq: Sequence, ids: Iterable[str]) -> Sequence:
     """Takes clips away and closes the gaps; what follows moves left on all open tracks alike.
 
-    B:  V1 AABBCC  ->  V1 AACC
-        A1 aaaacc      A1 aaaacc  is refused: a is in the way of c
+    B:  V2 ....TT  ->  V2 ..TT
+        V1 AABBCC      V1 AACC
+    Nothing else is cut: raises EditError where a clip that stays is in the way of one that moves.
     Where clips of several tracks go together, what follows moves by the shortest of them.
     """
     draft = Draft(seq)

@@ -77,6 +77,19 @@ def test_the_file_before_is_kept(project: Project, path: Path) -> None:
     assert len(list(path.parent.iterdir())) == 2
 
 
+def test_the_file_before_is_kept_where_there_are_no_hard_links(
+    project: Project, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, _link: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    save_project(project, path)
+    save_project(replace(project, is_set_up=False), path)
+    assert load_project(backup_of(path)) == project
+    assert len(list(path.parent.iterdir())) == 2
+
+
 def test_media_move_along_with_the_project(project: Project, path: Path, tmp_path: Path) -> None:
     save_project(project, path)
     assert '"path": "media/A.mp4"' in path.read_text("utf-8")

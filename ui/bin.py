@@ -128,6 +128,7 @@ class TileView(QListView):
         super().__init__(parent)
         self.setAccessibleName("Media")
         self.setObjectName("tiles")
+        self.setFrameShape(QFrame.Shape.NoFrame)
         self.setViewMode(QListView.ViewMode.IconMode)
         self.setMovement(QListView.Movement.Static)
         self.setResizeMode(QListView.ResizeMode.Adjust)

@@ -62,8 +62,9 @@ class QueuePanel(QFrame):
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # keeps room
         self._list = QWidget(self._scroll)
-        self._column = column(self._list, (12, 4, 12, 12), 0)
+        self._column = column(self._list, (12, 4, 4, 12), 0)
         self._scroll.setWidget(self._list)
         self._scroll.setObjectName("queue_list")
         self._stack.addWidget(self._empty)

@@ -103,7 +103,7 @@ class FoldHead(QAbstractButton):
         if self.summary and not self.isChecked():
             painter.setFont(theme.font("small", tabular=True))
             painter.setPen(theme.colour("text3"))
-            room = QRect(left + words + 12, 0, self.width() - left - words - 24, self.height())
+            room = QRect(left + words + 12, 0, self.width() - left - words - 16, self.height())
             shown = painter.fontMetrics().elidedText(
                 self.summary, Qt.TextElideMode.ElideRight, room.width()
             )

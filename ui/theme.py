@@ -127,7 +127,7 @@ def apply(app: QApplication, theme: str) -> None:
 @lru_cache(maxsize=1)
 def _load_fonts() -> None:
     for weight in ("Regular", "Medium", "SemiBold"):
-        QFontDatabase.addApplicationFont(str(resources.path(f"fonts/Inter-{weight}.otf")))
+        QFontDatabase.addApplicationFont(str(resources.path(f"fonts/Inter-{weight}.ttf")))
 
 
 @cache

@@ -35,7 +35,6 @@ class TransformFold(Fold):
         self._reset.clicked.connect(self.reset_requested)
         self._reset.hide()
         self.head_row.addWidget(self._reset)
-        self.head_row.addSpacing(8)
         self._width, self._height = 1920, 1080
         self._numbers: dict[str, NumberField] = {}
         self._rows: dict[str, NumberRow] = {}
@@ -48,7 +47,7 @@ class TransformFold(Fold):
         if self._built or not self.is_open():
             return
         self._built = True
-        self.body.setContentsMargins(16, 0, 16, 8)
+        self.body.setContentsMargins(16, 0, 8, 8)
         self.body.setSpacing(3)
         self._add_pair("Position", ("x", "y"), ("X", "Y"), -20000, 20000, "px")
         self._add_slider("scale", "Scale", 1, 400, 1, "%", 100)

@@ -240,6 +240,6 @@ class Transport(QFrame):
         left, right = self._left.sizeHint().width(), self._right.sizeHint().width()
         x = (self.width() - middle.width()) // 2
         x = max(12 + left + 8, min(x, self.width() - 12 - right - 8 - middle.width()))
-        self._left.setGeometry(12, 0, left, height)
+        self._left.setGeometry(9, 0, left, height)
         self._middle.setGeometry(x, 0, middle.width(), height)
         self._right.setGeometry(self.width() - 12 - right, 0, right, height)

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup, QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -41,10 +41,7 @@ class MenuButton(QToolButton):
         self.setFixedHeight(28)
         self.setFocusPolicy(FROM_KEYS)
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the chevron after the words
-        self.setIcon(theme.icon("chevron_down"))
-        self.setIconSize(QSize(12, 12))
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         with_help(self, name, "", line)
         self._choices: tuple[tuple[object, str], ...] = ()
         self._value: object = None
@@ -52,7 +49,6 @@ class MenuButton(QToolButton):
     def set_choices(self, choices: tuple[tuple[object, str], ...], value: object) -> None:
         self._choices = choices
         menu = QMenu(self)
-        menu.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         group = QActionGroup(menu)
         for one, text in choices:
             action = QAction(text, menu)
@@ -70,6 +66,12 @@ class MenuButton(QToolButton):
             action.setChecked(one == value)
             if one == value:
                 self.setText(shown or text)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        token = "text" if self.underMouse() else "text2"
+        arrow = theme.pixmap("chevron_down", token, 12, self.devicePixelRatioF())
+        QPainter(self).drawPixmap(self.width() - 19, (self.height() - 12) // 2, arrow)
 
 
 class Card(QAbstractButton):

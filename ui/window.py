@@ -34,7 +34,7 @@ from ui.viewer import Viewer
 
 LEAST = (1120, 680)
 USUAL = (1440, 900)
-BIN, INSPECTOR, TIMELINE, SIDE = 272, 320, 342, 400
+BIN, INSPECTOR, TIMELINE, SIDE = 272, 320, 343, 400
 BOTH_FROM = 1760  # from this width the inspector stays beside the queue
 
 
@@ -126,6 +126,7 @@ class Window(QMainWindow):
         for action in actions.values():
             self.addAction(action)
         self.menu_row.queue.clicked.connect(self.show_queue)
+        self.timeline.setFocus(Qt.FocusReason.OtherFocusReason)
         app = QApplication.instance()
         if isinstance(app, QApplication):
             self._ring = FocusRing(app)

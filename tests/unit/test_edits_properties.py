@@ -266,6 +266,7 @@ def test_undo_gives_back_the_very_project(
         assert editor.project is state
 
 
+@settings(deadline=None)
 @given(st.integers(0, 20), st.integers(1, 20))
 def test_a_split_shows_what_was_there(at: int, length: int) -> None:
     seq = tracks("V1 " + "A" * length)
@@ -278,6 +279,7 @@ def test_a_split_shows_what_was_there(at: int, length: int) -> None:
         assert a.end == b.start
 
 
+@settings(deadline=None)
 @given(st.integers(-5, 20), st.integers(0, 9))
 def test_extract_takes_as_much_as_it_says(start: int, length: int) -> None:
     seq = tracks("V1 AAAABBBBCC", "A1 aaaabbbbcc")

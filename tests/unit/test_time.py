@@ -1,7 +1,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import EditError
@@ -38,12 +38,14 @@ def test_ranges_that_touch_do_not_overlap() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**7), rates)
 def test_a_frame_begins_at_its_time(number: int, rate: Fraction) -> None:
     assert frame_at(time_of(number, rate), rate) == number
     assert snap(time_of(number, rate), rate) == time_of(number, rate)
 
 
+@settings(deadline=None)
 @given(st.fractions(0, 10**4, max_denominator=10**6), rates)
 def test_snap_goes_to_the_nearest_frame_line(at: Fraction, rate: Fraction) -> None:
     snapped = snap(at, rate)
@@ -92,6 +94,7 @@ def test_what_is_no_timecode_is_told(text: str) -> None:
         parse_timecode(text, PAL)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 24 * 3600 * 25 - 1))
 def test_a_timecode_reads_back(number: int) -> None:
     at = time_of(number, PAL)

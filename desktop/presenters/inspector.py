@@ -1,0 +1,321 @@
+"""The inspector: effects, transform and sound of the selected clips, their price and Render."""
+
+from collections.abc import Callable
+
+import msgspec
+from PySide6.QtCore import QObject
+
+from desktop import effects
+from desktop.job_entry import IS_ACTIVE, State
+from desktop.parts import Parts
+from desktop.states import active
+from engine.errors import EffectError
+from engine.jobs import EffectJob
+from engine.planning import estimate
+from engine.timeline import edits
+from engine.timeline.effects import checked, defaults, is_known, kind
+from engine.timeline.model import Clip, EffectUse, Sequence, TrackKind
+from engine.timeline.results import result_facts
+from ui.effect_card import UseState
+from ui.notice import Notice
+from ui.timeline.states import STALE
+
+replace = msgspec.structs.replace
+Targets = tuple[tuple[str, str], ...]  # (clip id, effect use id)
+
+
+class InspectorPresenter(QObject):
+    """Shows the selection, turns fields into edits, starts effect jobs."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.window)
+        self._parts = parts
+        self._resize_notices: dict[int, tuple[int, int]] = {}
+        inspector = parts.window.inspector
+        inspector.values_requested.connect(self._set_value)
+        inspector.engine_requested.connect(self._set_engine)
+        inspector.effect_add_requested.connect(self.add)
+        inspector.effect_remove_requested.connect(self._remove)
+        inspector.effect_reset_requested.connect(self._reset)
+        inspector.effect_enable_requested.connect(self._enable)
+        inspector.effect_move_requested.connect(self._move)
+        inspector.effect_copy_requested.connect(self._copy)
+        inspector.transform_requested.connect(self._transform)
+        inspector.sound_requested.connect(self._sound)
+        inspector.render_requested.connect(self.render)
+        inspector.cancel_requested.connect(self._cancel)
+        parts.window.bin.effect_requested.connect(self._add_to_selection)
+        parts.timeline.effect_dropped.connect(
+            lambda clip, kind, engine: self.add((clip,), kind, engine)
+        )
+        parts.editor.project_changed.connect(lambda _old, _new: self.show())
+        parts.editor.selection_changed.connect(self.show)
+        parts.states.changed.connect(self.show_states)
+        parts.previews.changed.connect(self._show_thumbnail)
+        parts.window.notices.action_requested.connect(self._act)
+        parts.queue.finished.connect(self._finished)
+
+    # What is shown
+
+    @property
+    def _sequence(self) -> Sequence:
+        return self._parts.editor.sequence
+
+    def _chosen(self) -> list[Clip]:
+        """The selected picture clips."""
+        return [
+            clip
+            for track in self._sequence.tracks
+            if track.kind is TrackKind.VIDEO
+            for clip in track.clips
+            if clip.id in self._parts.editor.selection
+        ]
+
+    def show(self) -> None:
+        editor = self._parts.editor
+        self._parts.window.inspector.set_selection(
+            editor.project, self._sequence.id, editor.selection
+        )
+        self._show_thumbnail()
+        self.show_states()
+
+    def _show_thumbnail(self) -> None:
+        chosen = self._chosen()
+        if chosen:
+            self._parts.window.inspector.set_thumbnail(
+                self._parts.previews.thumbnail(chosen[0].asset, chosen[0].source.start)
+            )
+
+    def show_states(self) -> None:
+        """States on the cards, the plan line, the Render button."""
+        inspector = self._parts.window.inspector
+        chosen = self._chosen()
+        states = {}
+        for clip in chosen:
+            for use in clip.effects:
+                name, part = self._parts.states.use_state(clip, use)
+                states[use.id] = UseState(name, part)
+        inspector.set_states(states)
+        with_effects = [clip for clip in chosen if active(clip)]
+        if not with_effects:
+            inspector.set_render("")
+            inspector.set_plan("All effects are off" if any(c.effects for c in chosen) else "")
+            return
+        entries = [entry for clip in with_effects if (entry := self._parts.states.entry(clip))]
+        running = [entry for entry in entries if entry.state in IS_ACTIVE]
+        if running:
+            inspector.set_render("running", running[0].fraction)
+        elif any(entry.state is State.WAITING for entry in entries):
+            inspector.set_render("waiting")
+        elif all(self._parts.states.is_fresh(clip) for clip in with_effects):
+            inspector.set_render("fresh")
+        else:
+            inspector.set_render(STALE)
+        jobs = [job for clip in with_effects if (job := self._job(clip))]
+        inspector.set_plan(
+            estimate(jobs[0]).line if len(jobs) == 1 else f"{len(jobs)} jobs on the CPU"
+        )
+
+    # Effects as edits
+
+    def _change_uses(
+        self, text: str, ids: set[str], change: effects.Change, merge_key: str = ""
+    ) -> None:
+        self._change(text, ids, lambda clip: effects.changed(clip, change), merge_key)
+
+    def _change(
+        self, text: str, ids: set[str], change: Callable[[Clip], Clip], merge_key: str = ""
+    ) -> None:
+        def edit(sequence: Sequence) -> Sequence:
+            for one in sorted(ids):
+                if (clip := sequence.clip(one)) is not None:
+                    sequence = edits.replace_clip(sequence, change(clip))
+            return sequence
+
+        sequence_id = self._sequence.id
+        self._parts.editor.apply(
+            text, lambda project: edits.on_sequence(project, sequence_id, edit), merge_key
+        )
+
+    def _change_targets(
+        self,
+        text: str,
+        targets: Targets,
+        change: Callable[[EffectUse], EffectUse | None],
+        merge_key: str = "",
+    ) -> None:
+        """Changes uses of effects; None takes one away."""
+        ids = {use for _, use in targets}
+
+        def all_of(uses: tuple[EffectUse, ...]) -> tuple[EffectUse, ...]:
+            after = (change(use) if use.id in ids else use for use in uses)
+            return tuple(use for use in after if use is not None)
+
+        self._change_uses(text, {clip for clip, _ in targets}, all_of, merge_key)
+
+    def add(self, ids: tuple[str, ...], kind_name: str, engine: str) -> None:
+        """Puts an effect on picture clips."""
+        playhead = self._parts.editor.playhead
+        project = self._parts.editor.project
+        pictures = {
+            clip.id
+            for track in self._sequence.tracks
+            if track.kind is TrackKind.VIDEO
+            for clip in track.clips
+        }
+        chosen = set(ids) & pictures
+        if not chosen:
+            self._parts.editor.refused.emit("An effect needs a picture clip.", "Select one first.")
+            return
+
+        def change(clip: Clip) -> Clip:
+            asset = project.asset(clip.asset)
+            return effects.added(clip, asset, kind_name, engine, playhead) if asset else clip
+
+        self._change(f"Add {kind(kind_name).label}", chosen, change)
+        self._parts.editor.select(chosen)
+
+    def _add_to_selection(self, kind_name: str, engine: str) -> None:
+        self.add(tuple(self._parts.editor.selection), kind_name, engine)
+
+    def _set_value(self, targets: Targets, name: str, value: object, merge_key: str) -> None:
+        def change(use: EffectUse) -> EffectUse:
+            if not isinstance(value, (int, float, str)):
+                return use
+            engine = kind(use.kind).engine(use.engine)
+            return replace(use, values=checked(engine, {**use.values, name: value}))
+
+        try:
+            self._change_targets("Change effect", targets, change, merge_key)
+        except EffectError as error:
+            self._parts.editor.refused.emit(error.message, error.hint)
+
+    def _set_engine(self, targets: Targets, name: str) -> None:
+        def change(use: EffectUse) -> EffectUse:
+            engine = kind(use.kind).engine(name)
+            values = defaults(engine)
+            # what both engines call by one name keeps its value, if it fits
+            for key, value in use.values.items():
+                if key in values:
+                    try:
+                        values = checked(engine, {**values, key: value})
+                    except EffectError:
+                        continue
+            return replace(use, engine=name, values=values)
+
+        self._change_targets("Change engine", targets, change)
+
+    def _remove(self, targets: Targets) -> None:
+        self._change_targets("Remove effect", targets, lambda use: None)
+
+    def _reset(self, targets: Targets) -> None:
+        def change(use: EffectUse) -> EffectUse:
+            if not is_known(use):
+                return use
+            return replace(use, values=defaults(kind(use.kind).engine(use.engine)))
+
+        self._change_targets("Reset effect", targets, change)
+
+    def _enable(self, targets: Targets, on: bool) -> None:
+        text = "Switch effect on" if on else "Switch effect off"
+        self._change_targets(text, targets, lambda use: replace(use, enabled=on))
+
+    def _move(self, clip_id: str, use_id: str, place: int) -> None:
+        def change(uses: tuple[EffectUse, ...]) -> tuple[EffectUse, ...]:
+            moved = [use for use in uses if use.id == use_id]
+            others = [use for use in uses if use.id != use_id]
+            return (*others[:place], *moved, *others[place:])
+
+        self._change_uses("Reorder effects", {clip_id}, change)
+
+    def _copy(self, clip_id: str, use_id: str) -> None:
+        source = self._sequence.clip(clip_id)
+        use = next((one for one in source.effects if one.id == use_id), None) if source else None
+        others = {clip.id for clip in self._chosen() if clip.id != clip_id}
+        if use is None:
+            return
+        if not others:
+            self._parts.editor.refused.emit(
+                "No other clip is selected.", "Select more clips first."
+            )
+            return
+        self._change_uses("Copy effect", others, lambda uses: (*uses, effects.copied(use)))
+
+    def _transform(self, ids: tuple[str, ...], fields: dict[str, float], merge_key: str) -> None:
+        self._change(
+            "Transform",
+            set(ids),
+            lambda clip: replace(clip, transform=replace(clip.transform, **fields)),
+            f"{ids}/{merge_key}" if merge_key else "",
+        )
+
+    def _sound(self, ids: tuple[str, ...], fields: dict[str, object], merge_key: str) -> None:
+        self._change(
+            "Sound",
+            set(ids),
+            lambda clip: replace(clip, sound=replace(clip.sound, **fields)),
+            f"{ids}/{merge_key}" if merge_key else "",
+        )
+
+    # Rendering
+
+    def _job(self, clip: Clip) -> EffectJob | None:
+        folders, limit = self._parts.folders, self._parts.settings.value.cache_limit_bytes
+        return effects.job_for(self._parts.editor.project, clip, str(folders.cache), limit)
+
+    def render(self, ids: tuple[str, ...], every: bool = False) -> None:
+        """Queues the stale effects of clips; with `every`, of the whole sequence."""
+        clips = [
+            clip
+            for track in self._sequence.tracks
+            for clip in track.clips
+            if (every or clip.id in ids) and active(clip)
+        ]
+        if not clips:
+            self._parts.editor.refused.emit(
+                "There is no effect to render here.", "Select a clip with an effect."
+            )
+            return
+        for clip in clips:
+            entry = self._parts.states.entry(clip)
+            is_queued = entry is not None and (
+                entry.state in IS_ACTIVE or entry.state is State.WAITING
+            )
+            if is_queued or self._parts.states.is_fresh(clip):
+                continue
+            job = self._job(clip)
+            if job is not None:
+                self._parts.queue.add(job)
+
+    def _cancel(self, ids: tuple[str, ...]) -> None:
+        for one in ids:
+            clip = self._sequence.clip(one)
+            entry = self._parts.states.entry(clip) if clip else None
+            if entry is not None:
+                self._parts.queue.cancel(entry.id)
+
+    def _finished(self, entry_id: str) -> None:
+        """After an Upscale beyond the sequence's size, offers to let it show."""
+        entry = self._parts.queue.entry(entry_id)
+        if entry is None or not isinstance(entry.job, EffectJob):
+            return
+        clip = self._sequence.clip(entry.job.clip)
+        after = result_facts(entry.job.asset.facts, entry.job.uses).video
+        before = entry.job.asset.facts.video
+        sequence = self._sequence
+        if clip is None or after is None or before is None or after.width <= sequence.width:
+            return
+        if any(use.kind == "upscale" for use in entry.job.uses):
+            width, height = after.width // 2 * 2, after.height // 2 * 2
+            notice = self._parts.tell(
+                "warning",
+                f"The sequence is {sequence.width} × {sequence.height}: the Upscale of "
+                f"{entry.job.subject} shows in full at {width} × {height}.",
+                (("resize", f"Set sequence to {width} × {height}"),),
+            )
+            self._resize_notices[notice.id] = (width, height)
+
+    def _act(self, notice: Notice, key: str) -> None:
+        size = self._resize_notices.pop(notice.id, None)
+        if key == "resize" and size is not None:
+            self._parts.commands.resize(*size)

@@ -40,7 +40,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     handshake: float = 30.0
     silence: float = 30.0  # without any message; a heartbeat comes every second
-    cancel: float = 10.0  # from Cancel to the job's ending
+    cancel: float = 5.0  # from Cancel to the job's ending
     stop: float = 3.0
     terminate: float = 1.0  # from asking the system to end it to forcing it
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 0.1
 PREVIEW_SECONDS = 0.6
-PREVIEW_WIDTH = 352
+PREVIEW_SIDE = 352
 _WINDOW_SECONDS = 8.0  # of work that the rate is measured over
 _SURE_SECONDS = 0.7  # of work before a time left is told
 
@@ -52,7 +52,7 @@ class JobReport:
             self._pace = Pace()
             self._told = -inf
         self._pace.add(now, done)
-        if now - self._told < PROGRESS_SECONDS and done < total:
+        if now - self._told < PROGRESS_SECONDS and not done >= total > 0:
             return
         self._told = now
         self._send(
@@ -75,7 +75,7 @@ class JobReport:
         from engine.worker.jpeg import encoded  # only the children hold cv2
 
         self._previewed = now
-        self._send(Preview(job=self._job, label=label, jpeg=encoded(picture(), PREVIEW_WIDTH)))
+        self._send(Preview(job=self._job, label=label, jpeg=encoded(picture(), PREVIEW_SIDE)))
 
     def _check(self) -> None:
         if self._cancelled.is_set():

@@ -58,7 +58,7 @@ def strip(ask: Strip, send: Callable[[Event], None]) -> Iterator[None]:
             for at in missing:
                 picture = reader.frame(_near_key(path, reader, at, Fraction(slack) / 2 or _NEAR))
                 width = max(1, round(reader.width * ask.height / reader.height))
-                jpeg = encoded(to_rgb8(picture, width, ask.height), width)
+                jpeg = encoded(to_rgb8(picture, width, ask.height), max(width, ask.height))
                 _keep(_thumbnail_path(folder, at, ask.height), jpeg)
                 send(Thumbnail(ask=ask.ask, time=at, jpeg=jpeg))
                 yield

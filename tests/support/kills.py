@@ -177,11 +177,13 @@ import msgspec
 from PySide6.QtCore import QCoreApplication
 from desktop.jobs import JobQueue
 from engine.jobs import Job
+from engine.worker.frames import FrameRing
 from engine.worker.messages import decode_value
 
 app = QCoreApplication([])
 folder = Path(sys.argv[1])
 queue = JobQueue(folder, folder / "logs")
+ring = FrameRing.create(4, 1 << 20)
 for job in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Job], dec_hook=decode_value):
     queue.add(job)
 count = len(queue.entries)
@@ -217,6 +219,7 @@ def kill_editor(film: Asset, folder: Path, delay: float) -> EditorKilled:
         [sys.executable, "-c", EDITOR, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # the tracker tells what it cleared away
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
     ) as editor:
         assert editor.stdin is not None
@@ -233,6 +236,8 @@ def kill_editor(film: Asset, folder: Path, delay: float) -> EditorKilled:
             assert time.monotonic() - began < PATIENCE, f"{pids} live on"
             time.sleep(0.002)
         seconds = time.monotonic() - began
+        while _shared_memory() - before and time.monotonic() - began < 2:
+            time.sleep(0.01)  # Python's tracker clears away after its editor
     rows = len(json.loads((folder / FILE).read_bytes())["entries"])
     return EditorKilled(len(pids), seconds, rows, len(_shared_memory() - before))
 

@@ -127,7 +127,6 @@ class TileView(QListView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName("Media")
-        self.setObjectName("tiles")
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setViewMode(QListView.ViewMode.IconMode)
         self.setMovement(QListView.Movement.Static)
@@ -139,6 +138,7 @@ class TileView(QListView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
         self.setDragEnabled(True)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # keeps its room
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMouseTracking(True)
         self.verticalScrollBar().setSingleStep(29)
@@ -148,7 +148,7 @@ class TileView(QListView):
 
     def set_as_list(self, as_list: bool) -> None:
         self.delegate.as_list = as_list
-        self.setViewportMargins(8, 0, 0, 0)
+        self.setViewportMargins(6, 0, 0, 0)
         self.setGridSize(self.delegate.cell(self.viewport().width()))
         self.scheduleDelayedItemsLayout()
 

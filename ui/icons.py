@@ -33,6 +33,18 @@ def drawn(name: str, colour: str, size: int, scale: float) -> QPixmap:
     return picture
 
 
+@lru_cache(maxsize=256)
+def _widened(name: str, colour: str, side: int, width: int, scale: float) -> QPixmap:
+    """The icon at the left of a wider picture: room between it and the words of a button."""
+    picture = QPixmap(round(width * scale), round(side * scale))
+    picture.setDevicePixelRatio(scale)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.drawPixmap(0, 0, drawn(name, colour, side, scale))
+    painter.end()
+    return picture
+
+
 class TokenIcon(QIconEngine):
     """Asks for its colour at each painting, so that it follows the theme without being remade."""
 
@@ -53,7 +65,10 @@ class TokenIcon(QIconEngine):
         self, size: QSize, mode: QIcon.Mode, state: QIcon.State, scale: float
     ) -> QPixmap:
         colour = self._colour_name(self._token_for(mode, state))
-        return drawn(self._name, colour, min(size.width(), size.height()), scale)
+        side = min(size.width(), size.height())
+        if size.width() <= side:
+            return drawn(self._name, colour, side, scale)
+        return _widened(self._name, colour, side, size.width(), scale)
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
         return self.scaledPixmap(size, mode, state, 1.0)

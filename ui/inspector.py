@@ -162,7 +162,6 @@ class Inspector(QFrame):
         page.setFrameShape(QFrame.Shape.NoFrame)
         page.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         page.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # keeps its room
-        page.setObjectName("inspector_page")
         body = QWidget(page)
         inner = column(body, (0, 8, 0, 12), 0)
         line = row(margins=(12, 0, 4, 4), gap=12)

@@ -338,9 +338,10 @@ class DoneRow(_Line):
             folder.clicked.connect(lambda: self.folder_requested.emit(self.job.id))
             self._more = icon_button("more", "More", parent=self)
             self._more.clicked.connect(self._show_menu)
-            self.line.setSpacing(8)
-            self.line.addWidget(folder)
-            self.line.addWidget(self._more)
+            both = row(gap=0)
+            both.addWidget(folder)
+            both.addWidget(self._more)
+            self.line.addLayout(both)
         elif job.can_show:
             show = push_button("Show", "quiet", parent=self)
             show.clicked.connect(lambda: self.show_requested.emit(self.job.id))

@@ -66,7 +66,6 @@ class QueuePanel(QFrame):
         self._list = QWidget(self._scroll)
         self._column = column(self._list, (12, 4, 4, 12), 0)
         self._scroll.setWidget(self._list)
-        self._scroll.setObjectName("queue_list")
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self._scroll)
         outer.addWidget(body, 1)

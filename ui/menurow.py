@@ -71,7 +71,8 @@ class QueueButton(QAbstractButton):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._paint_frame(painter)
-        ink = "accent" if self.isChecked() else "text"
+        quiet = not self._title and not self.underMouse()
+        ink = "accent" if self.isChecked() else "text2" if quiet else "text"
         right = self.width() - 8
         if self._failed:
             right = self._paint_chip(painter, right, str(self._failed), "error", "error_tint")

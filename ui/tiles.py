@@ -37,7 +37,7 @@ class TileDelegate(QStyledItemDelegate):
 
     def _paint_tile(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         item, cell = index.data(ROLE), option.rect
-        area = QRectF(cell.x() + 4, cell.y() + 2, 120, 68)
+        area = QRectF(cell.x() + 6, cell.y() + 2, 120, 68)
         self._paint_picture(painter, area, item)
         if item.duration and item.state != "missing":
             paint_label(painter, QPointF(area.right() - 3, area.bottom() - 3), item.duration)
@@ -51,13 +51,13 @@ class TileDelegate(QStyledItemDelegate):
             sign = theme.pixmap(item.made_by, "badge_text", 12, scale)
             painter.drawPixmap(corner.topLeft() + QPointF(3, 3), sign)
         self._paint_frame(painter, area, option)
-        words = QRect(cell.x() + 4, cell.y() + 74, 120, 16)
+        words = QRect(cell.x() + 6, cell.y() + 74, 120, 16)
         self._paint_name(painter, words, item, option)
         self._paint_meta(painter, words.translated(0, 17), item)
 
     def _paint_row(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         item, cell = index.data(ROLE), option.rect
-        area = QRectF(cell.x() + 4, cell.y() + 6, 64, 36)
+        area = QRectF(cell.x() + 6, cell.y() + 6, 64, 36)
         if option.state & QStyle.StateFlag.State_Selected:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(Qt.PenStyle.NoPen)
@@ -143,7 +143,7 @@ class TileDelegate(QStyledItemDelegate):
         if self.as_list:
             editor.setGeometry(cell.x() + 70, cell.y() + 10, cell.width() - 74, 28)
         else:
-            editor.setGeometry(cell.x() + 2, cell.y() + 70, 124, 28)
+            editor.setGeometry(cell.x() + 4, cell.y() + 70, 124, 28)
 
 
 def paint_label(painter: QPainter, corner: QPointF, text: str) -> None:

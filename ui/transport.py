@@ -26,7 +26,7 @@ class TimecodeField(QLineEdit):
         super().__init__("00:00:00:00", parent)
         self.setProperty("kind", "bare")
         self.setFont(theme.font("timecode"))
-        self.setFixedWidth(112)
+        self.setFixedWidth(108)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         with_help(self, "Time", "", "Click to type: 5:10, 00:00:05:10, or +12 frames.")
         self._rate = Fraction(25)
@@ -105,7 +105,7 @@ class Transport(QFrame):
         self._volume = Slider("Volume", self)
         self._volume.setRange(0, 100)
         self._volume.setFixedWidth(64)
-        self._end = label("00:00:00:00", "body", tone="text3", tabular=True, parent=self)
+        self._end = label("00:00:00:00", "small", tone="text3", tabular=True, parent=self)
         self._end.setAccessibleDescription("Length")
         self._muted = False
         self._lay_out()
@@ -114,7 +114,7 @@ class Transport(QFrame):
         self.set_volume(0.7, False)
 
     def _small(self) -> QLabel:
-        made = label("", "body", tone="text2", tabular=True, parent=self)
+        made = label("", "small", tone="text2", tabular=True, parent=self)
         made.setFixedWidth(made.fontMetrics().horizontalAdvance("00:00:00:00") + 2)
         return made
 
@@ -141,7 +141,7 @@ class Transport(QFrame):
         left = row(self._left, gap=4)
         for widget in (self._time, self._in_sign, self._in, self._out_sign, self._out):
             left.addWidget(widget)
-        left.insertSpacing(1, 12)
+        left.insertSpacing(1, 4)
         left.insertSpacing(4, 8)
         middle = row(self._middle, gap=4)
         for button in self._buttons.values():

@@ -37,7 +37,7 @@ class MenuButton(QToolButton):
 
     def __init__(self, name: str, line: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setProperty("kind", "text")
+        self.setProperty("kind", "menu")
         self.setFixedHeight(28)
         self.setFocusPolicy(FROM_KEYS)
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -134,7 +134,7 @@ class EmptyViewer(QWidget):
         outer.addWidget(Sign("film", "accent", 40, self), 0, middle)
         outer.addSpacing(12)
         outer.addWidget(label("Drop clips here", "title", parent=self), 0, middle)
-        outer.addSpacing(4)
+        outer.addSpacing(6)
         hint = "Video, pictures, sound or a folder. The first clip sets size and frame rate."
         outer.addWidget(label(hint, "body", tone="text2", parent=self), 0, middle)
         outer.addSpacing(16)

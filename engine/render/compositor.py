@@ -14,11 +14,10 @@ from engine.errors import EngineError
 from engine.media import color
 from engine.render.frame import Planes, blended, converted, from_rgb8, to_bgra8
 from engine.render.layout import (
-    Pixels,
-    Placed,
+    Canvas,
     box_of,
     is_untouched,
-    lay_over,
+    mixed,
     packed,
     placed,
     premultiplied,
@@ -238,39 +237,30 @@ def _black(width: int, height: int) -> Planes:
 
 def _stacked(layers: Sequence[Layer], fetch: Fetch, width: int, height: int) -> Planes:
     """The layers over one another; over black where no source has transparency of its own."""
-    canvas = np.zeros((height, width, 4), np.uint8)
-    has_alpha = False
-    for layer in layers:
-        pieces: list[tuple[Placed, float]] = []
-        for shot, weight in _weighted(layer):
-            planes = fetch(shot, width, height)
-            piece = placed(planes, shot.transform, width, height) if planes else None
-            if planes and piece:
-                has_alpha = has_alpha or planes.has_alpha
-                pieces.append((piece, weight * shot.transform.opacity))
+    got = [
+        (
+            layer,
+            fetch(layer.shot, width, height),
+            fetch(layer.partner, width, height) if layer.partner else None,
+        )
+        for layer in layers
+    ]
+    is_clear = any(one is not None and one.has_alpha for _, *both in got for one in both)
+    canvas = Canvas(width, height, is_clear)
+    for layer, first, second in got:
         if layer.partner is None:
-            for piece, opacity in pieces:
-                lay_over(canvas, piece, opacity)
-        elif pieces:
-            _add(canvas, pieces)
-    if has_alpha and int(canvas[:, :, 3].min()) < 255:
-        return from_rgb8(straightened(canvas))
-    return from_rgb8(canvas[:, :, :3])
+            _lay(canvas, layer.shot, first, layer.strength)
+            continue
+        # Both pictures of a dissolve add up to one layer.
+        sides = Canvas(width, height, True), Canvas(width, height, True)
+        _lay(sides[0], layer.shot, first)
+        _lay(sides[1], layer.partner, second)
+        canvas.lay(mixed(sides[0].piece(), sides[1].piece(), layer.mix))
+    return canvas.planes()
 
 
-def _weighted(layer: Layer) -> list[tuple[Shot, float]]:
-    if layer.partner is None:
-        return [(layer.shot, layer.strength)]
-    return [(layer.shot, 1 - layer.mix), (layer.partner, layer.mix)]
-
-
-def _add(canvas: Pixels, pieces: Sequence[tuple[Placed, float]]) -> None:
-    """Lays a dissolve over the canvas: both pictures add up to one layer."""
-    height, width = canvas.shape[:2]
-    whole = np.zeros((height, width, 4), np.float32)
-    for piece, weight in pieces:
-        alone = np.zeros((height, width, 4), np.uint8)
-        lay_over(alone, piece, 1.0)
-        cv2.scaleAdd(alone.astype(np.float32), weight, whole, dst=whole)
-    mixed = np.asarray(cv2.convertScaleAbs(whole), np.uint8)
-    lay_over(canvas, Placed(0, 0, mixed), 1.0)
+def _lay(canvas: Canvas, shot: Shot, planes: Planes | None, strength: float = 1.0) -> None:
+    height, width = canvas.rgb.shape[:2]
+    piece = placed(planes, shot.transform, width, height) if planes else None
+    if piece is not None:
+        canvas.lay(piece, strength * shot.transform.opacity)

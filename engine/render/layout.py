@@ -2,17 +2,27 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import cos, radians, sin
+from math import ceil, cos, floor, radians, sin
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.render.frame import Planes, converted, plane_rows
+from engine.render.frame import Planes, converted, from_rgb8, plane_rows
 from engine.render.plan import WHOLE, fills
 from engine.timeline.model import Transform
 
-Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, or (H, W, 4) RGBA premultiplied
+Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, (H, W, 4) RGBA premultiplied, or (H, W) alpha
+
+
+class Window(NamedTuple):
+    """A rectangle of the frame's pixels; right and bottom do not belong to it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 @dataclass(frozen=True)
@@ -92,11 +102,15 @@ def _moves(transform: Transform) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Placed:
-    """A piece of the frame: its pixels and where its left top corner is."""
+    """A piece of the frame: where its left top corner is, colours by their alpha, alpha.
+
+    `rgb`: (H, W, 3). `alpha`: (H, W), None where it is opaque.
+    """
 
     x: int
     y: int
-    pixels: Pixels
+    rgb: Pixels
+    alpha: Pixels | None = None
 
 
 def placed(planes: Planes, transform: Transform, width: int, height: int) -> Placed | None:
@@ -104,10 +118,8 @@ def placed(planes: Planes, transform: Transform, width: int, height: int) -> Pla
     box = box_of(planes.width, planes.height, transform, width, height)
     if box is None:
         return None
-    pixels = _sized(planes, box)
-    if box.turn:
-        return Placed(0, 0, _turned(pixels, box, width, height))
-    return _upright(pixels, box, width, height)
+    window = _window(box, width, height)
+    return _seen(_sized(planes, box), box, window) if window else None
 
 
 def _sized(planes: Planes, box: Box) -> Pixels:
@@ -121,9 +133,8 @@ def _sized(planes: Planes, box: Box) -> Pixels:
         pixels = packed(converted(planes, "rgb24"), 3)
     pixels = pixels[box.top : box.bottom, box.left : box.right]
     if box.scale < 1:
-        pixels = np.asarray(
-            cv2.resize(pixels, (box.width, box.height), interpolation=cv2.INTER_AREA), np.uint8
-        )
+        size = (box.width, box.height)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     return pixels
 
 
@@ -148,49 +159,77 @@ def straightened(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.divide(pixels, factor, scale=255), np.uint8)
 
 
-def _upright(pixels: Pixels, box: Box, width: int, height: int) -> Placed | None:
-    x, y = box.corner
-    left, top = max(x, 0), max(y, 0)
-    right, bottom = min(x + box.width, width), min(y + box.height, height)
-    if left >= right or top >= bottom:
-        return None
-    rows, columns = pixels.shape[:2]
-    if (columns, rows) == (box.width, box.height):
-        return Placed(left, top, pixels[top - y : bottom - y, left - x : right - x])
-    # Only the part that shows is enlarged.
-    step_x, step_y = columns / box.width, rows / box.height
-    matrix = np.array(
-        [
-            [step_x, 0, (left - x + 0.5) * step_x - 0.5],
-            [0, step_y, (top - y + 0.5) * step_y - 0.5],
-        ]
-    )
-    return Placed(left, top, _warped(pixels, matrix, right - left, bottom - top))
+def _window(box: Box, width: int, height: int) -> Window | None:
+    """The part of the frame that the box touches."""
+    if box.turn:
+        c, s = abs(cos(radians(box.turn))), abs(sin(radians(box.turn)))
+        half_width = (box.width * c + box.height * s) / 2 + 1
+        half_height = (box.width * s + box.height * c) / 2 + 1
+        left, right = floor(box.centre_x - half_width), ceil(box.centre_x + half_width)
+        top, bottom = floor(box.centre_y - half_height), ceil(box.centre_y + half_height)
+    else:
+        left, top = box.corner
+        right, bottom = left + box.width, top + box.height
+    window = Window(max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+    return window if window.left < window.right and window.top < window.bottom else None
 
 
-def _turned(pixels: Pixels, box: Box, width: int, height: int) -> Pixels:
+def _seen(pixels: Pixels, box: Box, window: Window) -> Placed:
+    """The pixels as they show through the window."""
     rows, columns = pixels.shape[:2]
+    alpha = None
+    if box.turn:
+        pixels = _warped(pixels, _turning(box, columns, rows, window), window)
+        alpha = _mask(box, window)
+    else:
+        x, y = box.corner
+        if (columns, rows) == (box.width, box.height):
+            pixels = pixels[window.top - y : window.bottom - y, window.left - x : window.right - x]
+        else:
+            step_x, step_y = columns / box.width, rows / box.height
+            shift = [(window.left - x + 0.5) * step_x - 0.5, (window.top - y + 0.5) * step_y - 0.5]
+            matrix = np.array([[step_x, 0, shift[0]], [0, step_y, shift[1]]])
+            pixels = _warped(pixels, matrix, window)
+    return _split(pixels, alpha, window)
+
+
+def _split(pixels: Pixels, mask: Pixels | None, window: Window) -> Placed:
+    """Colours and alpha apart, both scaled by the mask."""
+    rgb, alpha = pixels, mask
+    if pixels.shape[2] == 4:
+        rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), np.uint8)
+        alpha = np.asarray(cv2.extractChannel(pixels, 3), np.uint8)
+        if mask is not None:
+            alpha = np.asarray(cv2.multiply(alpha, mask, scale=1 / 255), np.uint8)
+    if mask is not None:
+        rgb = _times(rgb, mask)
+    return Placed(window.left, window.top, rgb, alpha)
+
+
+def _times(rgb: Pixels, factor: Pixels) -> Pixels:
+    """Colours scaled by a factor of 0 to 255 for each pixel."""
+    wide = cv2.cvtColor(factor, cv2.COLOR_GRAY2RGB)
+    return np.asarray(cv2.multiply(rgb, wide, scale=1 / 255), np.uint8)
+
+
+def _turning(box: Box, columns: int, rows: int, window: Window) -> NDArray[np.float64]:
+    """From the middle of a pixel of the window back to the place in the picture."""
     c, s = cos(radians(box.turn)), sin(radians(box.turn))
     step_x, step_y = columns / box.width, rows / box.height
-    # From the middle of a frame pixel back to the place in the picture.
     linear = np.array([[c * step_x, s * step_x], [-s * step_y, c * step_y]])
-    centre = np.array([box.centre_x - 0.5, box.centre_y - 0.5])
+    centre = np.array([box.centre_x - 0.5 - window.left, box.centre_y - 0.5 - window.top])
     offset = np.array([columns / 2 - 0.5, rows / 2 - 0.5]) - linear @ centre
-    warped = _warped(pixels, np.column_stack((linear, offset)), width, height)
-    mask = _mask(box.width, box.height, box.centre_x, box.centre_y, box.turn, width, height)
-    if warped.shape[2] == 3:
-        warped = np.dstack((warped, np.full((height, width), 255, np.uint8)))
-    return np.asarray(cv2.multiply(warped, cv2.merge([mask] * 4), scale=1 / 255), np.uint8)
+    return np.column_stack((linear, offset))
 
 
-def _warped(pixels: Pixels, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:
+def _warped(pixels: Pixels, matrix: NDArray[np.float64], window: Window) -> Pixels:
     """The picture seen through `matrix` (from result to picture), its edges carried on."""
     # A cubic overshoots, so that colours would outshine their alpha at edges.
     method = cv2.INTER_CUBIC if pixels.shape[2] == 3 else cv2.INTER_LINEAR
     warped = cv2.warpAffine(
         np.ascontiguousarray(pixels),
         matrix,
-        (width, height),
+        (window.right - window.left, window.bottom - window.top),
         flags=method | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
@@ -198,39 +237,69 @@ def _warped(pixels: Pixels, matrix: NDArray[np.float64], width: int, height: int
 
 
 @lru_cache(maxsize=8)
-def _mask(
-    box_width: int,
-    box_height: int,
-    centre_x: float,
-    centre_y: float,
-    turn: float,
-    width: int,
-    height: int,
-) -> NDArray[np.uint8]:
-    """How much of each frame pixel a turned box covers, 0 to 255."""
-    c, s = np.float32(cos(radians(turn))), np.float32(sin(radians(turn)))
-    x = np.arange(width, dtype=np.float32) + np.float32(0.5 - centre_x)
-    y = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5 - centre_y)
-    across = np.clip(box_width / 2 - np.abs(c * x + s * y) + np.float32(0.5), 0, 1)
-    down = np.clip(box_height / 2 - np.abs(c * y - s * x) + np.float32(0.5), 0, 1)
+def _mask(box: Box, window: Window) -> Pixels:
+    """How much of each pixel of the window a turned box covers, 0 to 255."""
+    c, s = np.float32(cos(radians(box.turn))), np.float32(sin(radians(box.turn)))
+    x = np.arange(window.left, window.right, dtype=np.float32) + np.float32(0.5 - box.centre_x)
+    y = np.arange(window.top, window.bottom, dtype=np.float32) + np.float32(0.5 - box.centre_y)
+    y = y[:, None]
+    across = np.clip(box.width / 2 - np.abs(c * x + s * y) + np.float32(0.5), 0, 1)
+    down = np.clip(box.height / 2 - np.abs(c * y - s * x) + np.float32(0.5), 0, 1)
     return np.asarray(np.rint(across * down * 255), np.uint8)
 
 
-def lay_over(canvas: Pixels, piece: Placed, opacity: float) -> None:
-    """Lays a piece over the RGBA canvas, in place."""
-    rows, columns, channels = piece.pixels.shape
-    part = canvas[piece.y : piece.y + rows, piece.x : piece.x + columns]
-    if channels == 3 and opacity >= 1:
-        part[:, :, :3] = piece.pixels
-        part[:, :, 3] = 255
-        return
-    pixels = piece.pixels
-    if channels == 3:
-        pixels = np.dstack((pixels, np.full((rows, columns), 255, np.uint8)))
-    if opacity < 1:
-        pixels = np.asarray(cv2.convertScaleAbs(pixels, alpha=max(opacity, 0.0)), np.uint8)
-    left = cv2.bitwise_not(np.ascontiguousarray(pixels[:, :, 3]))
-    below = cv2.multiply(
-        np.ascontiguousarray(part), cv2.merge((left, left, left, left)), scale=1 / 255
-    )
-    part[...] = cv2.add(pixels, below)
+class Canvas:
+    """A frame in the making. Opaque and black at first, or clear."""
+
+    def __init__(self, width: int, height: int, is_clear: bool) -> None:
+        self.rgb: Pixels = np.zeros((height, width, 3), np.uint8)
+        self.alpha: Pixels | None = np.zeros((height, width), np.uint8) if is_clear else None
+
+    def lay(self, piece: Placed, opacity: float = 1.0) -> None:
+        """Lays a piece over what is there (Porter and Duff's «over»)."""
+        rows, columns = piece.rgb.shape[:2]
+        area = (slice(piece.y, piece.y + rows), slice(piece.x, piece.x + columns))
+        part = self.rgb[area]
+        opacity = max(opacity, 0.0)
+        if piece.alpha is None and opacity >= 1:
+            part[...] = piece.rgb
+            if self.alpha is not None:
+                self.alpha[area] = 255
+            return
+        if piece.alpha is None:
+            cv2.addWeighted(piece.rgb, opacity, part, 1 - opacity, 0, dst=part)
+            if self.alpha is not None:
+                below = self.alpha[area]
+                cv2.addWeighted(np.full_like(below, 255), opacity, below, 1 - opacity, 0, dst=below)
+            return
+        rgb, alpha = piece.rgb, piece.alpha
+        if opacity < 1:
+            rgb = np.asarray(cv2.convertScaleAbs(rgb, alpha=opacity), np.uint8)
+            alpha = np.asarray(cv2.convertScaleAbs(alpha, alpha=opacity), np.uint8)
+        left = np.asarray(cv2.bitwise_not(alpha), np.uint8)
+        part[...] = cv2.add(rgb, _times(part, left))
+        if self.alpha is not None:
+            below = self.alpha[area]
+            below[...] = cv2.add(alpha, cv2.multiply(below, left, scale=1 / 255))
+
+    def piece(self) -> Placed:
+        """All that lies on it, as one piece."""
+        return Placed(0, 0, self.rgb, self.alpha)
+
+    def planes(self) -> Planes:
+        """The finished picture."""
+        if self.alpha is None or int(self.alpha.min()) == 255:
+            return from_rgb8(self.rgb)
+        return from_rgb8(straightened(np.dstack((self.rgb, self.alpha))))
+
+
+def mixed(first: Placed, second: Placed, weight: float) -> Placed:
+    """Two pieces of one size, `first` faded into `second`."""
+
+    def between(one: Pixels, other: Pixels) -> Pixels:
+        return np.asarray(cv2.addWeighted(one, 1 - weight, other, weight, 0), np.uint8)
+
+    alpha = None
+    if first.alpha is not None and second.alpha is not None:
+        alpha = between(first.alpha, second.alpha)
+    return Placed(first.x, first.y, between(first.rgb, second.rgb), alpha)

@@ -13,7 +13,7 @@ from engine.errors import EngineError
 from engine.media.reader import VideoReader
 from engine.render.compositor import Compositor
 from engine.render.frame import Planes, from_rgb8, to_rgb8, to_rgba
-from engine.render.layout import Placed, box_of, lay_over, placed, premultiplied, straightened
+from engine.render.layout import Canvas, Placed, box_of, placed, premultiplied, straightened
 from engine.render.plan import Shot
 from engine.render.pool import SourcePool
 from engine.timeline.model import Asset, Project, Transform
@@ -258,11 +258,17 @@ def test_alpha_and_back() -> None:
 
 def test_over_is_the_formula_of_porter_and_duff() -> None:
     rng = np.random.default_rng(4)
-    canvas = premultiplied(rng.integers(0, 256, (30, 30, 4), np.uint8))
-    top = premultiplied(rng.integers(0, 256, (30, 30, 4), np.uint8))
-    expected = 0.6 * top + canvas * (1 - 0.6 * top[..., 3:] / 255.0)
-    lay_over(canvas, Placed(0, 0, top), 0.6)
-    assert np.abs(canvas - expected).max() <= 1.5
+    below, top = (
+        premultiplied(rng.integers(0, 256, (30, 30, 4), np.uint8)).astype(float) for _ in "ab"
+    )
+    canvas = Canvas(30, 30, is_clear=True)
+    for pixels, opacity in ((below, 1.0), (top, 0.6)):
+        flat = pixels.astype(np.uint8)
+        canvas.lay(Placed(0, 0, flat[..., :3].copy(), flat[..., 3].copy()), opacity)
+    expected = 0.6 * top + below * (1 - 0.6 * top[..., 3:] / 255)
+    assert np.abs(canvas.rgb - expected[..., :3]).max() <= 1.5
+    assert canvas.alpha is not None
+    assert np.abs(canvas.alpha - expected[..., 3]).max() <= 1.5
 
 
 # Previews

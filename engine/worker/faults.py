@@ -10,6 +10,8 @@ from engine.errors import Cancelled, EngineError, OutOfMemory
 
 BUG = "Something went wrong in Reelwright; your project is safe."
 
+_CV_NO_MEMORY = -4  # cv2.error.code
+
 T = TypeVar("T")
 
 
@@ -43,7 +45,7 @@ def fault_of(error: Exception) -> Fault:
                 details=f"{error.details}\n{trace}".strip(),
                 kind=type(error).__name__,
             )
-        case MemoryError():
+        case _ if isinstance(error, MemoryError) or getattr(error, "code", 0) == _CV_NO_MEMORY:
             return Fault(
                 message="There is not enough memory for this.",
                 hint="Close other programs, or choose a smaller size.",

@@ -1,6 +1,6 @@
 """The part of the timeline that scrolls: keeps what is painted, hands events to those concerned."""
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QDragEnterEvent,
@@ -15,7 +15,6 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPixmap,
-    QRegion,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QToolTip, QWidget
@@ -37,7 +36,7 @@ STATE_TIPS = {
     RUNNING: "Running: {0}, {1} %.",
     FAILED: "Failed: {0}. The queue says why.",
 }
-PARTS = 8  # of a dirty region, before it is painted as one rectangle
+PARTS = 8  # of what is dirty, before it is painted as one rectangle
 
 
 class Canvas(QWidget):
@@ -65,13 +64,14 @@ class Canvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName("Timeline")
         self._layer = QPixmap()
-        self._dirty = QRegion()
+        self._dirty: list[QRect] = []
         self._shown = scene.preview
 
     def refresh(self, area: QRectF | None = None) -> None:
         """Paints clips and all the rest anew, or what lies in `area`."""
         rect = self.rect() if area is None else area.toAlignedRect() & self.rect()
-        self._dirty += QRegion(rect)
+        if not any(known.contains(rect) for known in self._dirty):
+            self._dirty.append(rect)
         self.update(rect)
 
     def show_playhead(self, at: Time) -> None:
@@ -111,8 +111,8 @@ class Canvas(QWidget):
         if self._layer.size() != size or self._layer.devicePixelRatio() != dpr:
             self._layer = QPixmap(size)
             self._layer.setDevicePixelRatio(dpr)
-            self._dirty = QRegion(self.rect())
-        if not self._dirty.isEmpty():
+            self._dirty = [self.rect()]
+        if self._dirty:
             self._paint_layer()
         painter = QPainter(self)
         painter.setClipRegion(event.region())
@@ -128,9 +128,12 @@ class Canvas(QWidget):
             overlays.paint_tip(painter, box, preview.tip, preview.refused)
 
     def _paint_layer(self) -> None:
-        dirty = self._dirty
-        self._dirty = QRegion()
-        rects = [*dirty] if dirty.rectCount() <= PARTS else [dirty.boundingRect()]
+        rects, self._dirty = self._dirty, []
+        if len(rects) > PARTS:
+            whole = rects[0]
+            for rect in rects:
+                whole = whole.united(rect)
+            rects = [whole]
         painter = QPainter(self._layer)
         for rect in rects:
             self.painting.paint(painter, QRectF(rect), self.width(), self.height())

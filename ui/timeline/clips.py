@@ -31,7 +31,6 @@ from ui.timeline.states import (
 )
 
 RADIUS = 4
-GHOST, NORMAL = "ghost", "normal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +100,18 @@ class ClipPainter:
         showing: Showing,
     ) -> None:
         """`box`: the clip on screen, on whole device pixels; `exposed`: x from, to."""
+        if box.width() < 16 and not showing.ghost:
+            self.paint_small(
+                painter, row, [(box, showing.missing, showing.strength)], showing.ground
+            )
+            return
         self.painted += 1
         dpr = painter.device().devicePixelRatio()
         kind = "v" if row.kind is TrackKind.VIDEO else "a"
-        if box.width() < 4:
-            painter.fillRect(box, theme.colour(f"clip_{kind}_head"))
-            return
         if state.name == MAKING or showing.ghost:
             self._paint_ghost(painter, clip, asset, row, box, exposed, px_per_second, state)
             return
-        strip = float(row.strip) if box.width() >= 16 and box.height() > row.strip + 8 else 0.0
+        strip = float(row.strip) if box.height() > row.strip + 8 else 0.0
         body = box.adjusted(0, strip, 0, 0)
         painter.fillRect(box, theme.colour("error_tint" if showing.missing else f"clip_{kind}"))
         if showing.missing:
@@ -151,13 +152,12 @@ class ClipPainter:
         if row.kind is TrackKind.VIDEO:
             painter.save()
             painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
-            most = 1 if body.width() < 16 else 10_000
             paint_filmstrip(
-                painter, clip, asset, body, exposed, px_per_second, dpr, self.thumbnails, most
+                painter, clip, asset, body, exposed, px_per_second, dpr, self.thumbnails
             )
             painter.restore()
             return
-        wave = self.waveforms(clip.asset) if body.width() >= 8 else None
+        wave = self.waveforms(clip.asset)
         if wave is not None:
             painter.save()
             painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
@@ -257,23 +257,44 @@ class ClipPainter:
 
     def _round(self, painter: QPainter, box: QRectF, showing: Showing, dpr: float) -> None:
         """Rounds the corners off and draws the edge."""
-        if box.width() >= 4 * RADIUS:
-            size = round(RADIUS * dpr) / dpr
-            stamps = _corners(theme.name(), showing.ground, dpr)
-            right, bottom = box.right() - size, box.bottom() - size
-            painter.drawPixmap(box.topLeft(), stamps[0])
-            painter.drawPixmap(QPointF(right, box.top()), stamps[1])
-            painter.drawPixmap(QPointF(box.left(), bottom), stamps[2])
-            painter.drawPixmap(QPointF(right, bottom), stamps[3])
+        size = round(RADIUS * dpr) / dpr
+        stamps = _corners(theme.name(), showing.ground, dpr)
+        right, bottom = box.right() - size, box.bottom() - size
+        painter.drawPixmap(box.topLeft(), stamps[0])
+        painter.drawPixmap(QPointF(right, box.top()), stamps[1])
+        painter.drawPixmap(QPointF(box.left(), bottom), stamps[2])
+        painter.drawPixmap(QPointF(right, bottom), stamps[3])
         token = "error" if showing.missing else "clip_v_text" if showing.hovered else "clip_edge"
         painter.setPen(QPen(theme.colour(token), 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        if box.width() >= 16:
-            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), RADIUS - 0.5, RADIUS - 0.5)
-        else:
-            painter.fillRect(
-                QRectF(box.right() - 1, box.top(), 1, box.height()), painter.pen().color()
-            )
+        painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), RADIUS - 0.5, RADIUS - 0.5)
+
+    def paint_small(
+        self, painter: QPainter, row: Row, boxes: list[tuple[QRectF, bool, float]], ground: str
+    ) -> None:
+        """Clips under 16 px, all of a track at once: (box, is missing, strength)."""
+        self.painted += len(boxes)
+        kind = "v" if row.kind is TrackKind.VIDEO else "a"
+        rects: dict[str, list[QRectF]] = {}
+        faint: dict[float, list[QRectF]] = {}
+        for box, missing, strength in boxes:
+            if box.width() < 4:
+                rects.setdefault(f"clip_{kind}_head", []).append(box)
+            else:
+                rects.setdefault("error_tint" if missing else f"clip_{kind}", []).append(box)
+                head = QRectF(box.left(), box.top(), box.width(), row.strip)
+                rects.setdefault("error" if missing else f"clip_{kind}_head", []).append(head)
+                edge = QRectF(box.right() - 1, box.top(), 1, box.height())
+                rects.setdefault("clip_edge", []).append(edge)
+            if strength < 1:
+                faint.setdefault(strength, []).append(box)
+        painter.setPen(Qt.PenStyle.NoPen)
+        for token, some in rects.items():
+            painter.setBrush(theme.colour(token))
+            painter.drawRects(some)
+        for strength, some in faint.items():
+            painter.setBrush(theme.mixed(ground, 1 - strength))
+            painter.drawRects(some)
 
 
 def _failed_spans(

@@ -4,7 +4,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import exp, log
+from functools import lru_cache
+from math import exp, floor, log, log2
 
 from engine.timeline.model import Sequence, Track, TrackKind
 from engine.timeline.time import Time, time_of
@@ -220,14 +221,10 @@ def short_badge(badge: str) -> str:
     return badge.rpartition(" ")[2] if " " in badge else ""
 
 
+@lru_cache(maxsize=64)
 def thumbnail_step(seconds: float) -> Fraction:
     """The largest power of two of seconds not above `seconds`: the grid thumbnails are asked on.
 
     A coarse ladder, so that zooming and trimming ask for times that are already there.
     """
-    step = Fraction(1)
-    while step > seconds and step > Fraction(1, 64):
-        step /= 2
-    while step * 2 <= seconds:
-        step *= 2
-    return step
+    return Fraction(2) ** max(-6, floor(log2(seconds)))

@@ -3,7 +3,7 @@
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPen
 
-from engine.timeline.model import Track, TrackKind
+from engine.timeline.model import Clip, Track, TrackKind
 from ui import theme
 from ui.timeline import overlays
 from ui.timeline.clips import ClipPainter, Showing
@@ -15,6 +15,7 @@ from ui.timeline.states import ClipState
 
 NO_STATE = ClipState()
 EMPTY = "Drag a clip here to start the timeline"
+SMALL = 16  # px; narrower clips are painted without names, pictures and round corners
 SHADE = 0.55  # of the token's strength
 HIDDEN, PUSHED = 0.4, 0.55  # how much shows of clips that are off, and of those an insert moves
 
@@ -115,21 +116,34 @@ class Painting:
         lifted = scene.preview.lifted | scene.preview.ghosts
         kind = "v" if row.kind is TrackKind.VIDEO else "a"
         run: tuple[float, float] | None = None  # of clips too small to tell apart
+        small: list[tuple[QRectF, bool, float]] = []
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for index in scene.spans.within(track, *seconds):
             left, right = starts[index] * speed - offset, ends[index] * speed - offset
+            clip = track.clips[index]
             if right - left < 2:
                 if run is not None and left - run[1] < 1:
                     run = (run[0], right)
                     continue
                 self._paint_run(painter, row, run, kind)
                 run = (left, right)
-                continue
-            if lifted and track.clips[index].id in lifted:
+            elif lifted and clip.id in lifted:
                 late.append((row, track, index))
+            elif right - left < SMALL:
+                box = self.box(row, left, right)
+                small.append((box, clip.asset in scene.missing, self._strength(clip, track)))
             else:
                 self._paint_clip(painter, row, track, index, edges)
         self._paint_run(painter, row, run, kind)
+        if small:
+            ground = "track_alt" if row.alternate else "track"
+            self.clips.paint_small(painter, row, small, ground)
+
+    def _strength(self, clip: Clip, track: Track) -> float:
+        """How much of a clip shows."""
+        if not clip.enabled or track.hidden:
+            return HIDDEN
+        return PUSHED if clip.id in self.scene.preview.pushed else 1.0
 
     def _paint_run(
         self, painter: QPainter, row: Row, run: tuple[float, float] | None, kind: str
@@ -149,14 +163,9 @@ class Painting:
         clip = track.clips[index]
         starts, ends = scene.spans.of(track)
         box = self.box(row, scene.scale.x(starts[index]), scene.scale.x(ends[index]))
-        strength = 1.0
-        if clip.id in scene.preview.pushed:
-            strength = PUSHED
-        if not clip.enabled or track.hidden:
-            strength = HIDDEN
         hovered = self.hover.clip == clip.id and scene.tool != "razor"
         showing = Showing(
-            strength,
+            self._strength(clip, track),
             locked=track.locked,
             missing=clip.asset in scene.missing,
             hovered=hovered and self.hover.zone in (Zone.HEAD, Zone.TAIL),

@@ -33,10 +33,12 @@ def thumbnail_time(slot: int, seconds: float, clip: Clip, is_still: bool) -> Fra
     if is_still:
         return ZERO
     step = thumbnail_step(seconds)
-    at = floor(slot * seconds / float(step)) * step
-    if at < clip.source.start:
-        at = ceil(clip.source.start / step) * step
-    return at if at < clip.source.end else clip.source.start
+    length, start = float(step), float(clip.source.start)
+    number = floor(slot * seconds / length)
+    if number * length < start:
+        number = ceil(start / length)
+    inside = number * length < start + float(clip.source.duration)
+    return number * step if inside else clip.source.start
 
 
 def paint_filmstrip(
@@ -50,9 +52,9 @@ def paint_filmstrip(
     thumbnails: Thumbnails,
     most: int = 10_000,
 ) -> None:
-    """The pictures of `clip` that are there, over `area`; `exposed`: x from, to.
+    """The pictures of `clip` that are there, `most` at most; `exposed`: x from, to.
 
-    `painter` is clipped to `area`. `most`: no more pictures than these.
+    `painter` is clipped to `area`.
     """
     width = thumbnail_width(asset, area.height(), dpr)
     seconds = width / px_per_second

@@ -44,6 +44,7 @@ GIF = ExportOptions(
     ping_pong=True,
     loop=0,
 )
+PLAYHEAD = Fraction(8, 5)  # in the picture of the window
 MP4 = ExportOptions(format=Format.MP4)
 
 
@@ -195,7 +196,7 @@ def make(out: Path) -> dict[str, Any]:
                 facts["text"] = f"{result.frames} frames, {result.size_bytes / 1e6:.1f} MB"
     with steps.step("Window") as facts:
         picture = out / "window.png"
-        facts |= picture_of_window(project_file, picture)
+        facts |= picture_of_window(project_file, picture, PLAYHEAD)
         files.append(picture)
     return {
         "editor": os.getpid(),

@@ -96,8 +96,7 @@ def assembled(
             if cut > 0:
                 lengths[cut] = snap(length, rate)
     at = ZERO
-    ids: list[str] = []
-    sounds: list[str] = []
+    ids: list[str] = []  # of each clip, its picture if it has one; linked sound goes along
     for number, (asset, _, _) in enumerate(wanted):
         # a dissolve is centred on its cut: both clips give half its length as handle
         head = _half(lengths[number], rate)
@@ -113,18 +112,13 @@ def assembled(
         if asset.facts.sound:
             placements.append(edits.Placement(sound, msgspec.structs.replace(one, id=new_id())))
         sequence = edits.overwrite(sequence, tuple(placements))
-        ids.append(one.id if asset.facts.video else "")
-        sounds.append(placements[-1].clip.id if asset.facts.sound else "")
+        ids.append(placements[0].clip.id)
         at += source.duration
     assets = {asset.id: asset for asset in project.assets}
     for number in range(1, len(wanted)):
         if lengths[number]:
-            for left, right in (
-                (ids[number - 1], ids[number]),
-                (sounds[number - 1], sounds[number]),
-            ):
-                if left and right:
-                    sequence = edits.dissolve(sequence, left, right, lengths[number], assets)
+            left, right = ids[number - 1 : number + 1]
+            sequence = edits.dissolve(sequence, left, right, lengths[number], assets)
     return msgspec.structs.replace(project, sequences=(sequence,))
 
 

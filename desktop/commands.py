@@ -165,8 +165,12 @@ class Commands:
         clip = here[0]
         delta = at - (clip.start if edge is edits.Edge.HEAD else clip.end)
 
+        ids = frozenset({clip.id})
+        if self.is_linked:
+            ids = edits.with_links(self._sequence, ids)
+
         def edit(sequence: Sequence) -> Sequence:
-            return edits.ripple_trim(sequence, clip.id, edge, delta, assets)
+            return edits.ripple_trim(sequence, ids, edge, delta, assets)
 
         self._apply(f"Ripple trim {edge.value}", edit)
         if edge is edits.Edge.HEAD:
@@ -198,19 +202,11 @@ class Commands:
             )
             return
         left, right = cut
-        frames = max(2, round(sequence.rate))
 
         def edit(one: Sequence) -> Sequence:
-            # the longest dissolve up to a second that the handles allow
-            for count in range(frames, 1, -1):
-                try:
-                    return edits.dissolve(
-                        one, left.id, right.id, time_of(count, sequence.rate), assets
-                    )
-                except EditError:
-                    if count == 2:
-                        raise
-            raise AssertionError("the last try returns or raises")
+            longest = edits.longest_dissolve(one, left.id, right.id, assets)
+            # linked sound crossfades with its picture
+            return edits.dissolve(one, left.id, right.id, min(longest, Fraction(1)), assets)
 
         self._apply("Cross-dissolve", edit)
 

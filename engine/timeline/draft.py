@@ -290,7 +290,9 @@ class Draft:
         for i, one in sorted(kept.items()):
             a, b = clips[i], clips[i + 1]
             if not (_same_source(a, old) and _same_source(b, old)):
-                longest = longest_between(a, b, fitted.get(i - 1), kept.get(i + 1), assets)
+                longest = longest_between(
+                    a, b, fitted.get(i - 1), kept.get(i + 1), assets, self.before.rate
+                )
                 if one.duration > longest:
                     frames = (longest * self.before.rate).__floor__()
                     if frames < 1:
@@ -319,18 +321,21 @@ def longest_between(
     before: Transition | None,
     after: Transition | None,
     assets: Assets | None,
+    rate: Fraction,
 ) -> Time:
-    """The longest dissolve two clips can hold, beside the transitions at their other ends."""
+    """The longest dissolve two clips can hold, beside the transitions at their other ends.
+
+    Of an odd number of frames the cut's own frame is the right clip's, so that clip's handle may
+    be half a frame short of half the dissolve.
+    """
     room = [
         left.duration - (before.duration / 2 if before else ZERO),
         right.duration - (after.duration / 2 if after else ZERO),
     ]
     if assets is not None:
-        room += [
-            handle
-            for handle in (handles(assets, left)[1], handles(assets, right)[0])
-            if handle is not None
-        ]
+        tail, head = handles(assets, left)[1], handles(assets, right)[0]
+        room += [tail] if tail is not None else []
+        room += [head + 1 / (2 * rate)] if head is not None else []
     return max(ZERO, 2 * min(room))
 
 

@@ -493,7 +493,7 @@ def longest_dissolve(seq: Sequence, left_id: str, right_id: str, assets: Assets)
     track, i = _cut_between(seq, left_id, right_id)
     before = next((one for one in track.transitions if one.right == left_id), None)
     after = next((one for one in track.transitions if one.left == right_id), None)
-    longest = longest_between(track.clips[i], track.clips[i + 1], before, after, assets)
+    longest = longest_between(track.clips[i], track.clips[i + 1], before, after, assets, seq.rate)
     return Fraction((longest * seq.rate).__floor__()) / seq.rate
 
 
@@ -510,8 +510,12 @@ def dissolve(
     left, right = track.clips[i], track.clips[i + 1]
     duration = max(snap(duration, seq.rate), 1 / seq.rate)
     needed = (duration / 2 * seq.rate).__ceil__()
-    for clip, handle in ((left, handles(assets, left)[1]), (right, handles(assets, right)[0])):
-        if handle is not None and handle < duration / 2:
+    half = duration / 2
+    for clip, handle, least in (
+        (left, handles(assets, left)[1], half),
+        (right, handles(assets, right)[0], half - 1 / (2 * seq.rate)),
+    ):
+        if handle is not None and handle < least:
             there = (handle * seq.rate).__floor__()
             raise EditError(
                 f"The dissolve needs {_frames(needed)} of handle on {clip.name or 'a clip'}; "

@@ -11,7 +11,7 @@ replace = msgspec.structs.replace
 
 
 def result_facts(facts: MediaFacts, uses: tuple[EffectUse, ...]) -> MediaFacts:
-    """The facts of a medium after `uses`, in order; those that are off or unknown change nothing."""
+    """The facts of a medium after `uses`, in order; what is off or unknown changes nothing."""
     for use in uses:
         if use.enabled and is_known(use) and facts.video is not None:
             facts = _after(facts, facts.video, use)

@@ -22,6 +22,7 @@ from engine.render.frame import plane_rows
 
 _COARSE = Fraction(1, 500)  # ticks up to this long only round the frame grid; GIF's 1/100 do not
 _HEAD_PICTURES = 4
+_MOST_PIXELS = 1 << 28
 _LONGEST_HOLD = 600  # seconds that a last picture may be said to stay
 # Formats whose packets do not tell when pictures show: these are decoded once, whole.
 _UNTOLD = {"vp8", "mpeg4", "msmpeg4v3", "vc1", "wmv3", "mpeg1video"}
@@ -163,6 +164,11 @@ def _noted(scan: _Scan, packet: "Packet[Stream]") -> bool:
 
 def _pictures(path: Path, stream: VideoStream, scan: _Scan) -> PictureIndex | None:
     codec = stream.codec_context.name
+    if stream.codec_context.width * stream.codec_context.height > _MOST_PIXELS:
+        raise MediaError(
+            f"«{path.name}» has pictures that are too large to be read.",
+            "Scale it down in another program first.",
+        )
     stamps = sorted(set(scan.stamps))
     shown = [stamp for stamp, _ in stamps]
     has_twins = any(one == other for one, other in pairwise(shown))

@@ -4,6 +4,7 @@ import tempfile
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -138,7 +139,8 @@ class Mp4Writer:
 
     def _drop_spool(self) -> None:
         if self._spool is not None:
-            self._spool.close()
+            with suppress(OSError):  # what a full drive did not take
+                self._spool.close()
 
     def _add_pictures(self) -> VideoStream:
         rate = Fraction(self._rate) if self._rate else _NOMINAL_RATE

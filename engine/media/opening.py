@@ -18,7 +18,8 @@ _FORMATS = (
     "tiff_pipe,wav,w64,mp3,aac,flac,ogg,aiff,caf,avi,mpegts,mpeg,flv,nut,asf,mxf,ivf,yuv4mpegpipe"
 )
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-_PROTECTED = {"encv", "enca", "drms", "drmi", "p608"}
+_PROTECTED = (b"encv", b"enca", b"drms", b"drmi")
+_HEADER_BYTES = 1 << 20
 _HEAD_BYTES = 512
 
 
@@ -58,13 +59,24 @@ def damaged(path: Path, details: str = "") -> MediaError:
 
 def refuse_protected(path: Path, container: InputContainer) -> None:
     """Raises MediaError for streams that are encrypted for one player only."""
-    for stream in container.streams:
-        tag = getattr(stream, "codec_tag", "") if stream.type in ("video", "audio") else ""
-        if tag in _PROTECTED:
-            raise MediaError(
-                f"«{path.name}» is protected against copying and cannot be opened.",
-                "Choose a file without copy protection.",
-            )
+    is_unknown = any(
+        stream.type in ("video", "audio") and stream.codec_context is None
+        for stream in container.streams
+    )
+    if is_unknown and _names_protection(path):
+        raise MediaError(
+            f"«{path.name}» is protected against copying and cannot be opened.",
+            "Choose a file without copy protection.",
+        )
+
+
+def _names_protection(path: Path) -> bool:
+    """Whether an MP4's header, at its start or end, names an encrypted kind of stream."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+        file.seek(max(0, path.stat().st_size - _HEADER_BYTES))
+        ends = start + file.read(_HEADER_BYTES)
+    return any(tag in ends for tag in _PROTECTED)
 
 
 def _head(path: Path) -> bytes:

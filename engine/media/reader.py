@@ -25,6 +25,7 @@ from engine.render.frame import Planes, converted
 __all__ = ["SoundReader", "VideoReader"]
 
 _EXIF_BYTES = 1 << 18  # where a photograph says how the camera was held
+_MOST_OBLONG = Fraction(8)  # pixels said to be longer than that are a damaged header
 _RECENT = 4  # pictures kept, for who asks twice
 
 
@@ -97,8 +98,7 @@ class VideoReader:
             if number == index:
                 return planes
         with readable(self._path):
-            picture = self._picture(index)
-        planes = self._finished(picture)
+            planes = self._finished(self._picture(index))
         self._recent.append((index, planes))
         return planes
 
@@ -123,7 +123,7 @@ class VideoReader:
             self._orientation = orientation_of(first)
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
         width = first.width
-        if aspect > 0 and aspect != 1:
+        if aspect != 1 and 1 / _MOST_OBLONG <= aspect <= _MOST_OBLONG:
             width = max(1, round(first.width * aspect))
         self._size = (width, first.height)
         if first.interlaced_frame:

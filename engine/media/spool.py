@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -66,7 +67,8 @@ class Spool:
             throw_away(self._container)
             self._container = None
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what a full drive did not take
+                self._file.close()
 
     def _open(self) -> None:
         # Held open on purpose until close(): the file goes when it is closed.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 BITS = 12
 SOUND_RATE = 48_000
+INTERLACED = (1 << 18) | (1 << 29)  # FFmpeg's flags: interlaced DCT and motion
 CLICK = 24  # samples that a click lasts
 
 
@@ -73,10 +74,13 @@ def make_video(
     sound_codec: str = "aac",
     sound_rate: int = SOUND_RATE,
     tags: tuple[int, int] | None = None,
+    aspect: Fraction | None = None,
+    combed: bool = False,
 ) -> Path:
     """`count` numbered pictures; `times` gives each its own, and the end as one more.
 
-    `tags`: matrix and range to write. H.264 by default with one long GOP and three B-frames.
+    `tags`: matrix and range to write. `aspect`: of a pixel. `combed`: interlaced, every second
+    row of the lowest third is of the next moment. By default H.264, one long GOP, three B-frames.
     """
     width, height = size
     if options is None:
@@ -87,6 +91,10 @@ def make_video(
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         base = Fraction(1, 90_000) if times is not None else 1 / Fraction(rate)
         stream.codec_context.time_base = base
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if combed:
+            stream.codec_context.flags |= INTERLACED
         if tags is not None:
             stream.codec_context.colorspace, stream.codec_context.color_range = tags
         listener = None
@@ -95,24 +103,35 @@ def make_video(
             listener.layout = "stereo" if sound.shape[1] == 2 else "mono"
         packets: list[av.Packet] = []
         for number in range(count):
-            frame = picture_frame(number, width, height, pixel_format)
+            frame = picture_frame(number, width, height, pixel_format, combed)
             at = times[number] if times is not None else number * base
             frame.pts, frame.time_base = round(at / base), base
             packets += stream.encode(frame)
         packets += stream.encode(None)
-        end = times[-1] if times is not None else count * base
-        for packet, following in zip(packets, [*packets[1:], None], strict=True):
-            stop = following.dts if following is not None else packets[0].dts + round(end / base)
-            packet.duration = stop - packet.dts
+        end = round((times[-1] if times is not None else count * base) / base)
+        shown = sorted(packet.pts for packet in packets)
+        lasting = dict(zip(shown, np.diff([*shown, end]).tolist(), strict=True))
+        for packet in packets:
+            packet.duration = lasting[packet.pts]
+        tail = packets[-1]
+        tail.duration = max(tail.duration, packets[0].dts + end - tail.dts)
         container.mux(packets)
         if listener is not None and sound is not None:
             _write_sound(container, listener, sound, sound_rate)
     return path
 
 
-def picture_frame(number: int, width: int, height: int, pixel_format: str) -> av.VideoFrame:
+def picture_frame(
+    number: int, width: int, height: int, pixel_format: str, combed: bool = False
+) -> av.VideoFrame:
     """A numbered picture as PyAV's frame."""
-    frame = av.VideoFrame.from_ndarray(numbered(number, width, height), format="rgb24")
+    picture = numbered(number, width, height)
+    if combed:
+        below = picture[2 * (height // 3) :]
+        below[0::2], below[1::2] = (
+            30 + (moment * 37) % 200 for moment in (2 * number, 2 * number + 1)
+        )
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
     return frame.reformat(format=pixel_format)
 
 

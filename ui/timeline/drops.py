@@ -140,7 +140,7 @@ def _track_for(scene: Scene, kind: TrackKind, under: str | None) -> str | None:
     targets = [one for one in tracks if one.id in scene.targets]
     if targets:
         return targets[0].id
-    if kind is TrackKind.AUDIO and scene.targets:
+    if kind is TrackKind.AUDIO and any(one.id in scene.targets for one in scene.actual.tracks):
         return None  # the sound tracks were turned off on purpose
     return tracks[0].id if tracks else None
 

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeAlias, TypeVar, TypeVarTuple
 
 Workers: TypeAlias = ThreadPoolExecutor
@@ -19,9 +20,17 @@ def worker_count() -> int:
     return max(1, min(os.cpu_count() or 1, MOST_WORKERS))
 
 
-def new_workers() -> Workers:
-    """Threads for the pictures of one job; numpy and OpenCV let them run side by side."""
-    return ThreadPoolExecutor(worker_count(), thread_name_prefix="filter")
+@contextmanager
+def new_workers() -> Iterator[Workers]:
+    """Threads for the pictures of one job; numpy and OpenCV let them run side by side.
+
+    Left early, as by a cancel, nothing waits for pictures that nobody wants any more.
+    """
+    workers = ThreadPoolExecutor(worker_count(), thread_name_prefix="filter")
+    try:
+        yield workers
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
 
 
 def in_order(

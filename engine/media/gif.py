@@ -70,6 +70,7 @@ class GifWriter:
     def finish(self, repeats: int = 0) -> None:
         """Ends the file, to be played `repeats` times; 0 is for ever. Raises OutputError."""
         try:
+            self._file.refuse_nothing(bool(self._starts))
             with writing(self._file.target):
                 if len(self._starts) > 1 and self._end - self._starts[-1] < _SHORTEST:
                     self._starts.pop()

@@ -117,6 +117,7 @@ class Mp4Writer:
     def finish(self, repeats: int = 1) -> None:
         """Ends the file; the pictures play `repeats` times. Raises OutputError."""
         try:
+            self._file.refuse_nothing(self._is_begun)
             with writing(self._file.target):
                 self._mux_pictures(self._pictures.encode(None))
                 if self._sound is not None:

@@ -27,6 +27,14 @@ class PendingFile:
             with self.part.open("wb"):
                 pass  # says at once whether it can be written at all
 
+    def refuse_nothing(self, has_pictures: bool) -> None:
+        """Raises OutputError where there is not one picture to write."""
+        if not has_pictures:
+            raise OutputError(
+                f"There is no picture to write into «{self.target.name}».",
+                "Put a clip on the timeline or choose a longer range.",
+            )
+
     def commit(self) -> None:
         """Puts the finished file in place of the old one, in one step."""
         try:

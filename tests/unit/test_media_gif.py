@@ -159,8 +159,9 @@ def test_colours_are_near_the_source(tmp_path: Path, dither: str) -> None:
     for number in range(8):
         y, x = np.mgrid[0:120, 0:200]
         waves = [np.sin((x * f + y * g) / 40 + number / 5) for f, g in ((1, 2), (2, -1), (1.5, 1))]
-        texture = np.random.default_rng(5).normal(0, 12, (120, 200, 1))
-        picture = np.stack(waves, 2) * 70 + 128 + texture
+        texture = np.random.default_rng(5).normal(0, 18, (120, 200, 1))
+        light = waves[0][..., None] * 60  # as in most films, light varies more than hue
+        picture = np.stack(waves, 2) * 25 + light + 128 + texture
         shapes.append(from_rgb8(np.clip(picture, 0, 255).astype(np.uint8)))
     path = tmp_path / "a.gif"
     write(path, shapes, [Fraction(i, 10) for i in range(9)], dither=dither)

@@ -153,7 +153,7 @@ def test_all_kinds_of_pictures_in_one_film(tmp_path: Path, source: VideoReader) 
     assert numbers(path) == list(range(7))
     shown = [to_rgb8(one).astype(int) for one in VideoReader(path).frames(0, 7)]
     for index in range(1, 7):
-        assert np.abs(shown[index][70:] - media.numbered(index)[70:]).mean() < 6
+        assert np.abs(shown[index] - to_rgb8(shapes[index], 160, 96))[70:].mean() < 6
 
 
 @pytest.mark.parametrize("size", [(161, 97), (33, 50), (50, 33)])
@@ -275,3 +275,10 @@ def test_still_pictures_of_one_object(tmp_path: Path) -> None:
         writer.write(planes, index / RATE, 1 / RATE)
     writer.finish()
     assert numbers(path) == [9] * 30
+
+
+def test_a_film_of_nothing_is_refused(tmp_path: Path) -> None:
+    writer = Mp4Writer(tmp_path / "a.mp4", 160, 96, RATE, ExportOptions(), True)
+    with pytest.raises(OutputError, match="no picture"):
+        writer.finish()
+    assert not list(tmp_path.iterdir())

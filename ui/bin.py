@@ -291,7 +291,7 @@ class Bin(QFrame):
             if index.data(ROLE).id in ids:
                 chosen.select(index, index)
         self.view.selectionModel().select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
-        if not chosen.isEmpty():
+        if not chosen.isEmpty() and self.view.isVisible():
             self.view.scrollTo(chosen.indexes()[0])
 
     def set_search(self, words: str) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import random
-import resource
 import signal
 from collections.abc import Iterator
 from fractions import Fraction
@@ -240,6 +239,7 @@ def test_a_folder_that_may_not_be_written_is_said(
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """Files end at 60 kB, as on a full drive."""
+    resource = pytest.importorskip("resource", reason="only POSIX limits the size of files")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))

@@ -15,6 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from desktop.demo_film import SAMPLES, film
+from engine.media.info import fingerprint, probe
+from engine.timeline.model import Asset, new_id
+from engine.timeline.project import save_project
 from installers.sample import bay, sound, valley, winter
 from installers.sample.scenery import HEIGHT, RATE, WIDTH
 
@@ -54,6 +58,16 @@ def main() -> None:
     write_clip(folder / "northern_lights.mp4", winter.northern_lights(5), sound.winter(5))
     picture = cv2.cvtColor(valley.balloon_valley(), cv2.COLOR_RGB2BGR)
     cv2.imwrite(str(folder / "balloon_valley.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    write_project(folder)
+
+
+def write_project(folder: Path) -> None:
+    """The sample media cut together, for «Open sample»."""
+    bay_asset, valley_asset, lights_asset = (
+        Asset(new_id(), str(path), path.name, probe(path), fingerprint(path))
+        for path in (folder.absolute() / name for name in SAMPLES)
+    )
+    save_project(film((bay_asset, valley_asset, lights_asset)), folder / "sample.reel")
 
 
 if __name__ == "__main__":

@@ -43,9 +43,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         ).stdout.strip()
     )
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
-    subprocess.run(
-        [*pip, "install", "--quiet", "--no-index", "--no-deps", str(wheel)], check=True
-    )
+    subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", str(wheel)], check=True)
     lent = [path for path in sys.path if path.endswith("site-packages")]
     (site / "lent.pth").write_text("\n".join(lent), encoding="utf-8")
     yield python

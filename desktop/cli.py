@@ -443,11 +443,22 @@ def effect_command(chosen: argparse.Namespace) -> dict[str, Any]:
             raise EffectError(
                 f"«{pair}» is not KEY=VALUE.", f"Write --set {engine.parameters[0].name}=…"
             )
-        values[name] = parsed(engine.parameter(name), text)
+        for one, value in spelled_out(name, text).items():
+            values[one] = parsed(engine.parameter(one), value)
     use = new_use(chosen.name, engine.name, values)
     if engine.role != "media":
         raise EffectError(f"{engine.label} needs a GPU worker.", "Choose another engine.")
     return _convert(chosen, (use,))
+
+
+def spelled_out(name: str, text: str) -> dict[str, str]:
+    """`scale=3x` and `scale=1280x720` (or `size=…`) as the table's own parameters."""
+    size = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if name in ("scale", "size") and size is not None:
+        return {"scale": "size", "width": size.group(1), "height": size.group(2)}
+    if name == "scale":
+        return {name: text.rstrip("x×")}
+    return {name: text}
 
 
 def convert_command(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -536,7 +547,7 @@ def _where(chosen: argparse.Namespace) -> tuple[ExportOptions, Path]:
             folders().cache, chosen.prefix or target.stem or "render", name
         )
     if is_folder or chosen.prefix is not None:
-        folder = target if is_folder else target.parent
+        folder = naming.made(target) if is_folder else target.parent
         prefix = chosen.prefix or Path(getattr(chosen, "input", None) or chosen.project).stem
         return options, naming.numbered(folder, prefix, name)
     return options, target

@@ -68,12 +68,12 @@ class Exports(QObject):
     def start(
         self, options: ExportOptions, folder: Path, prefix: str, save: bool, limit: int
     ) -> str:
-        """Queues an export of the sequence; gives the job's id."""
+        """Queues an export of the sequence; gives the job's id. Raises OutputError."""
         project: Project = self._editor.project
         sequence: Sequence = self._editor.sequence
         suffix = options.format.value
         if save:
-            output = self._fresh(folder, prefix, suffix)
+            output = self._fresh(naming.made(folder), prefix, suffix)
         else:
             output = naming.cached_render(self._folders.cache, prefix, suffix)
         job = ExportJob(

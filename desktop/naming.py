@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine.errors import OutputError
 from engine.timeline.model import new_id
 
 
@@ -28,5 +29,18 @@ def numbered(folder: Path, prefix: str, suffix: str, promised: Iterable[str] = (
 
 
 def cached_render(cache: Path, prefix: str, suffix: str) -> Path:
-    """A name for a render that is shown but not saved."""
-    return cache / "renders" / f"{safe(prefix)}_{new_id()}.{suffix}"
+    """A name for a render that is shown but not saved; its folder is made."""
+    return made(cache / "renders") / f"{safe(prefix)}_{new_id()}.{suffix}"
+
+
+def made(folder: Path) -> Path:
+    """The folder, made where it is not there. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder.name} cannot be made: {error.strerror}.",
+            "Choose another folder.",
+            str(error),
+        ) from error
+    return folder

@@ -11,6 +11,7 @@ from desktop.job_entry import Entry, State
 from desktop.parts import Parts
 from desktop.presenters.media import show_in_folder
 from desktop.presenters.queue import copy_file, open_file
+from engine.errors import OutputError
 from engine.jobs import ExportOptions
 from ui.notice import Notice
 
@@ -74,7 +75,10 @@ class ExportPresenter(QObject):
             self._parts.editor.refused.emit("The timeline is empty.", "Add a clip first.")
             return
         limit = self._parts.settings.value.cache_limit_bytes
-        self._parts.exports.start(options, folder, prefix, save, limit)
+        try:
+            self._parts.exports.start(options, folder, prefix, save, limit)
+        except OutputError as error:
+            self._parts.tell("error", f"{error.message} {error.hint}", (), error.details)
 
     def _cancel(self) -> None:
         running = self._parts.exports.running

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from engine.errors import EngineError
 from engine.jobs import EffectJob, ExportJob, JobResult
 from engine.progress import Report
-from engine.render.plan import dissolve_span, dissolves, uses_of
+from engine.render.plan import shown_range, uses_of
 from engine.timeline.effects import kind
-from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, Track, TrackKind
-from engine.timeline.time import ZERO, TimeRange, between
+from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, TrackKind
+from engine.timeline.time import ZERO, TimeRange
 
 STAGE = "effects"
 _PARTS = 1000  # into which each clip's share of the progress is divided
@@ -52,7 +52,7 @@ def shown_effects(
             continue
         for clip in track.clips:
             uses, asset = uses_of(clip), project.asset(clip.asset)
-            part = _shown(track, clip).intersection(span)
+            part = shown_range(track, clip, sequence.rate).intersection(span)
             if clip.enabled and uses and asset and part:
                 start = clip.source.start + part.start - clip.start
                 yield clip, asset, uses, TimeRange(max(start, ZERO), part.duration)
@@ -85,18 +85,6 @@ def _missing(
                 cache_limit_bytes=job.cache_limit_bytes,
             ),
         )
-
-
-def _shown(track: Track, clip: Clip) -> TimeRange:
-    """The record range in which the clip shows: its own and its dissolves."""
-    start, end = clip.start, clip.end
-    for transition, left, right in dissolves(track):
-        span = dissolve_span(transition, right.start)
-        if left.id == clip.id:
-            end = max(end, span.end)
-        if right.id == clip.id:
-            start = min(start, span.start)
-    return between(start, end)
 
 
 def _refuse_gpu(clip: Clip, uses: tuple[EffectUse, ...]) -> None:

@@ -10,10 +10,10 @@ from engine.errors import EffectError, MediaError
 from engine.media.index import index_of
 from engine.render.baked import still_time
 from engine.render.cache import SegmentCache, as_cache
-from engine.render.keys import PART, Stage, frame_times, part_name, parts_of, pictures_in, stages
-from engine.render.plan import dissolve_span, dissolves, uses_of
+from engine.render.keys import PART, Stage, part_name, parts_of, pictures_in, regular_times, stages
+from engine.render.plan import shown_range, uses_of
 from engine.render.source import index_at
-from engine.timeline.model import Asset, Clip, EffectUse, Project, Track, TrackKind
+from engine.timeline.model import Asset, Clip, EffectUse, Project, TrackKind
 from engine.timeline.model import Sequence as Timeline
 from engine.timeline.time import TimeRange, between
 from engine.worker.messages import ClipFreshness, Span
@@ -46,11 +46,12 @@ def freshness(
             for clip in track.clips:
                 asset = project.asset(clip.asset)
                 if asset is not None and uses_of(clip):
-                    result.append(_of_clip(track, clip, asset, store))
+                    shown = shown_range(track, clip, sequence.rate)
+                    result.append(_of_clip(shown, clip, asset, store))
     return tuple(result)
 
 
-def _of_clip(track: Track, clip: Clip, asset: Asset, cache: SegmentCache) -> ClipFreshness:
+def _of_clip(record: TimeRange, clip: Clip, asset: Asset, cache: SegmentCache) -> ClipFreshness:
     uses = uses_of(clip)
     try:
         chain = stages(asset, uses)
@@ -60,7 +61,8 @@ def _of_clip(track: Track, clip: Clip, asset: Asset, cache: SegmentCache) -> Cli
         whole = Span(start=clip.start, end=clip.end, fresh=False)
         return ClipFreshness(clip=clip.id, spans=(whole,), uses={use.id: False for use in uses})
     times = _times(asset, chain)
-    shown = _shown(track, clip)
+    shift = clip.source.start - clip.start
+    shown = between(max(Fraction(0), record.start + shift), record.end + shift)  # in the result
     pictures = pictures_in(times[-1], shown)
     is_there = {
         part: cache.has(part_name(chain[-1], part))
@@ -109,25 +111,12 @@ def _per_use(
             pictures = range(still, still + 1)
 
 
-def _shown(track: Track, clip: Clip) -> TimeRange:
-    """What shows of the clip, its dissolves included, in the result's time."""
-    start, end = clip.start, clip.end
-    for transition, left, right in dissolves(track):
-        span = dissolve_span(transition, right.start)
-        if left.id == clip.id:
-            end = max(end, span.end)
-        if right.id == clip.id:
-            start = min(start, span.start)
-    shift = clip.source.start - clip.start
-    return between(max(Fraction(0), start + shift), end + shift)
-
-
 def _times(asset: Asset, chain: tuple[Stage, ...]) -> list[Sequence[Fraction]]:
     """When the pictures of each stage's result begin."""
     times = _source_times(asset)
     result: list[Sequence[Fraction]] = []
     for stage in chain:
-        times = frame_times(stage.after) if stage.makes_time else times
+        times = regular_times(stage.after) if stage.makes_time else times
         result.append(times)
     return result
 
@@ -145,4 +134,4 @@ def _source_times(asset: Asset) -> Sequence[Fraction]:
 
 @lru_cache(maxsize=16)
 def _even_times(asset: Asset) -> list[Fraction]:
-    return frame_times(asset.facts.video) if asset.facts.video else [Fraction(0)]
+    return regular_times(asset.facts.video) if asset.facts.video else [Fraction(0)]

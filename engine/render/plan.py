@@ -68,7 +68,7 @@ def plan(project: Project, sequence: Sequence, at: Time) -> FramePlan:
     for track in reversed(sequence.tracks):
         if track.kind is not TrackKind.VIDEO or track.hidden:
             continue
-        layer = _layer(project, track, at)
+        layer = _layer(project, track, at, sequence.rate)
         if layer is not None:
             layers.append(layer)
             if covers(layer, sequence):
@@ -120,9 +120,9 @@ def _is_opaque(shot: Shot, sequence: Sequence) -> bool:
     )
 
 
-def _layer(project: Project, track: Track, at: Time) -> Layer | None:
+def _layer(project: Project, track: Track, at: Time, rate: Fraction) -> Layer | None:
     for transition, left, right in dissolves(track):
-        span = dissolve_span(transition, right.start)
+        span = dissolve_span(transition, right.start, rate)
         if span.contains(at):
             mix = float((at - span.start) / span.duration)
             return _dissolving(project, left, right, mix, at)
@@ -167,9 +167,25 @@ def dissolves(track: Track) -> Iterator[tuple[Transition, Clip, Clip]]:
             yield transition, left, right
 
 
-def dissolve_span(transition: Transition, cut: Time) -> TimeRange:
-    """The record range of a dissolve, centred on its cut."""
-    return TimeRange(cut - transition.duration / 2, transition.duration)
+def dissolve_span(transition: Transition, cut: Time, rate: Fraction) -> TimeRange:
+    """The record range of a dissolve: on the frame grid, half of it before its cut.
+
+    Of an odd number of frames the greater half comes after the cut.
+    """
+    before = Fraction((transition.duration * rate / 2).__floor__()) / rate
+    return TimeRange(cut - before, transition.duration)
+
+
+def shown_range(track: Track, clip: Clip, rate: Fraction) -> TimeRange:
+    """The record range in which the clip shows: its own and its dissolves."""
+    start, end = clip.start, clip.end
+    for transition, left, right in dissolves(track):
+        span = dissolve_span(transition, right.start, rate)
+        if left.id == clip.id:
+            end = max(end, span.end)
+        if right.id == clip.id:
+            start = min(start, span.start)
+    return between(start, end)
 
 
 @dataclass(frozen=True)
@@ -192,7 +208,7 @@ def stretches(project: Project, sequence: Sequence, span: TimeRange) -> Iterator
             for clip in track.clips:
                 edges |= {clip.start, clip.end}
             for transition, _, right in dissolves(track):
-                dissolve = dissolve_span(transition, right.start)
+                dissolve = dissolve_span(transition, right.start, sequence.rate)
                 edges |= {dissolve.start, dissolve.end}
     inside = sorted(edge for edge in edges if span.start <= edge <= span.end)
     for start, end in itertools.pairwise(inside):

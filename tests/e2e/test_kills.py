@@ -16,7 +16,7 @@ from tests.support.timelines import medium
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_film(tmp_path_factory.mktemp("media"))
+    return make_film(tmp_path_factory.mktemp("media"), seconds=8)
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """The export sheet: format, preset, range, size, loop, sound and quality, with a preview."""
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import msgspec
-from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -11,15 +12,15 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLineEdit,
-    QSizePolicy,
     QWidget,
 )
 
 from engine.jobs import DITHERS, ExportOptions, Format, Sound
-from engine.timeline.model import Sequence, TrackKind
+from engine.timeline.model import Sequence, TrackKind, new_sequence
 from engine.timeline.time import timecode
 from ui import theme
-from ui.controls import FROM_KEYS, Elided, icon_button, label, push_button, with_help
+from ui.controls import Elided, icon_button, label, push_button, with_help
+from ui.export_parts import PreviewArea, Tile, labelled
 from ui.export_presets import (
     QUALITIES,
     RATES,
@@ -33,69 +34,9 @@ from ui.export_presets import (
 from ui.fields import NumberField, NumberRow
 from ui.inputs import Choice, Segments, Switch, Tick
 from ui.panels import Sign, column, row, surface
-from ui.pictures import paint_picture
 
-LABEL = 104
 SIZE = QSize(1000, 676)
-
-
-class Tile(QAbstractButton):
-    """A format, 56 high: name, what it is, a tick when chosen."""
-
-    def __init__(self, name: str, line: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setText(name)
-        self._line = line
-        self.setCheckable(True)
-        self.setAutoExclusive(True)
-        self.setFixedHeight(56)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFocusPolicy(FROM_KEYS)
-        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
-        self.setAccessibleDescription(line)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        on = self.isChecked()
-        fill = "accent_tint" if on else "hover" if self.underMouse() else "raised"
-        painter.setPen(QPen(theme.colour("accent_line" if on else "border"), 1))
-        painter.setBrush(theme.colour(fill))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-        painter.setFont(theme.font("body", 600))
-        painter.setPen(theme.colour("accent" if on else "text"))
-        painter.drawText(QRectF(13, 9, self.width() - 40, 18), 0, self.text())
-        painter.setFont(theme.font("small"))
-        painter.setPen(theme.colour("text2"))
-        painter.drawText(QRectF(13, 29, self.width() - 26, 16), 0, self._line)
-        if on:
-            sign = theme.pixmap("check", "accent", 16, self.devicePixelRatioF())
-            painter.drawPixmap(QPointF(self.width() - 28, 10), sign)
-
-
-class PreviewArea(QWidget):
-    """The frame as it will be, fitted into 432 x 243."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFixedHeight(243)
-        self.setAccessibleName("Preview")
-        self._image: QImage | None = None
-
-    def set_image(self, image: QImage | None) -> None:
-        self._image = image
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        area = QRectF(self.rect())
-        paint_picture(painter, area, None, "" if self._image else "film", "viewer")
-        if self._image is None or self._image.isNull():
-            return
-        scale = min(area.width() / self._image.width(), area.height() / self._image.height())
-        shown = QRectF(0, 0, self._image.width() * scale, self._image.height() * scale)
-        shown.moveCenter(area.center())
-        paint_picture(painter, shown, self._image)
+NextName = Callable[[str, str, str], str]  # folder, prefix, suffix -> file name
 
 
 class ExportSheet(QDialog):
@@ -104,32 +45,20 @@ class ExportSheet(QDialog):
     export_requested = Signal(object, str, str, bool, bool)  # folder, prefix, save, remember
     folder_requested = Signal()
     options_changed = Signal(object)  # ExportOptions: show a preview of them
-    target_changed = Signal(str, str, object)  # folder, prefix, Format: tell the next number
 
-    def __init__(
-        self,
-        sequence: Sequence,
-        folder: str,
-        prefix: str,
-        *,
-        source_rate: Fraction | None = None,
-        last: ExportOptions | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Export")
         self.setWindowFlags(Qt.WindowType.Dialog | Qt.WindowType.FramelessWindowHint)
         self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
         self.setFixedSize(SIZE)
-        self._sequence, self._source_rate = sequence, source_rate
-        self._folder, self._number = folder, 1
-        self._options = ExportOptions(format=Format.GIF, range=sequence.work_area)
-        self._has_sound = any(
-            track.clips for track in sequence.tracks if track.kind is TrackKind.AUDIO
-        )
-        self._presets = [(one.name, one.options) for one in presets(sequence)]
-        if last is not None:
-            self._presets.insert(0, ("Last used", last))
+        self._sequence = new_sequence()
+        self._source_rate: Fraction | None = None
+        self._options = ExportOptions(format=Format.GIF)
+        self._presets: list[tuple[str, ExportOptions]] = []
+        self._folder = ""
+        self._next_name: NextName = lambda _folder, prefix, suffix: f"{prefix}_001.{suffix}"
+        self._has_sound = False
         self._drag: QPoint | None = None
         outer = column(self, (1, 1, 1, 1))
         outer.addWidget(self._header())
@@ -144,9 +73,7 @@ class ExportSheet(QDialog):
         self._build_preview(right)
         middle.addWidget(right, 1)
         outer.addLayout(middle, 1)
-        outer.addWidget(self._footer(prefix))
-        self.set_options(last if last is not None else self._presets[0][1])
-        self._tiles[self._options.format].setFocus(Qt.FocusReason.OtherFocusReason)
+        outer.addWidget(self._footer())
 
     # Building
 
@@ -155,7 +82,8 @@ class ExportSheet(QDialog):
         head.setFixedHeight(44)
         inner = row(head, (20, 0, 12, 0), 8)
         inner.addWidget(label("Export", "heading", parent=head))
-        inner.addWidget(label(self._sequence.name, "small", tone="text2", parent=head))
+        self._name = label("", "small", tone="text2", parent=head)
+        inner.addWidget(self._name)
         inner.addStretch(1)
         close = icon_button("close", "Close", "Esc", parent=head)
         close.clicked.connect(self.reject)
@@ -174,8 +102,6 @@ class ExportSheet(QDialog):
         self._form.addLayout(tiles)
         self._form.addSpacing(8)
         self._preset = Choice("Preset", parent=left)
-        for name, _ in self._presets:
-            self._preset.addItem(name)
         self._preset.setPlaceholderText("Custom")
         self._preset.activated.connect(self._take_preset)
         self._line("Preset", self._preset)
@@ -199,10 +125,6 @@ class ExportSheet(QDialog):
         )
         self._height = label("", "body", tone="text2", tabular=True, parent=left)
         self._rate = Choice("Rate", parent=left)
-        self._rate.addItem("Same as source", None)
-        for rate in sorted({*RATES, self._sequence.rate}, reverse=True):
-            shown = f"{float(rate):.2f}".rstrip("0").rstrip(".")
-            self._rate.addItem(f"{shown} fps", rate)
         self._rate.activated.connect(lambda at: self._change(rate=self._rate.itemData(at)))
         self._rate.setToolTip("Same as source keeps every frame with its own delay.")
         size = row(gap=8)
@@ -266,15 +188,7 @@ class ExportSheet(QDialog):
         self._line("Save", save)
 
     def _line(self, text: str, content: QWidget | QHBoxLayout) -> QWidget:
-        line = QWidget(self)
-        inner = row(line, gap=4)
-        words = label(text, "body", tone="text2", parent=line)
-        words.setFixedSize(LABEL, 28)
-        inner.addWidget(words)
-        if isinstance(content, QWidget):
-            inner.addWidget(content, 1)
-        else:
-            inner.addLayout(content, 1)
+        line = labelled(self, text, content)
         self._form.addWidget(line)
         return line
 
@@ -301,7 +215,7 @@ class ExportSheet(QDialog):
         self._summary.setWordWrap(True)
         inner.addWidget(self._summary)
 
-    def _footer(self, prefix: str) -> QFrame:
+    def _footer(self) -> QFrame:
         foot = surface("clear_foot", self)
         foot.setFixedHeight(64)
         inner = row(foot, (20, 0, 20, 0), 8)
@@ -309,11 +223,11 @@ class ExportSheet(QDialog):
         self._folder_name = Elided("", "body", token="text2", middle=True, parent=foot)
         self._folder_name.setMaximumWidth(140)
         inner.addWidget(self._folder_name)
-        self._prefix = QLineEdit(prefix, foot)
+        self._prefix = QLineEdit(foot)
         self._prefix.setAccessibleName("File name")
         self._prefix.setFixedWidth(150)
         self._prefix.setMaxLength(120)
-        self._prefix.textEdited.connect(lambda _text: self._target())
+        self._prefix.textEdited.connect(lambda _text: self._show_target())
         inner.addWidget(self._prefix)
         self._tail = label("", "body", tone="text2", tabular=True, parent=foot)
         inner.addWidget(self._tail)
@@ -342,21 +256,45 @@ class ExportSheet(QDialog):
     def options(self) -> ExportOptions:
         return self._options
 
+    def set_sequence(self, sequence: Sequence, source_rate: Fraction | None = None) -> None:
+        """What is exported. `source_rate`: frames a second of «Same as source», if it is known."""
+        self._sequence, self._source_rate = sequence, source_rate
+        self._name.setText(sequence.name)
+        self._has_sound = any(
+            track.clips for track in sequence.tracks if track.kind is TrackKind.AUDIO
+        )
+        self._presets = [(one.name, one.options) for one in presets(sequence)]
+        self._show_presets()
+        self._rate.clear()
+        self._rate.addItem("Same as source", None)
+        for rate in sorted({*RATES, sequence.rate}, reverse=True):
+            shown = f"{float(rate):.2f}".rstrip("0").rstrip(".")
+            self._rate.addItem(f"{shown} fps", rate)
+        self.set_options(self._presets[0][1])
+
     def set_options(self, options: ExportOptions) -> None:
         """Shows `options`; their range gives way to the sequence's in and out."""
+        if not any(like(one, options) for _, one in self._presets):
+            self._presets.insert(0, ("Last used", options))
+            self._show_presets()
         self._options = msgspec.structs.replace(options, range=self._sequence.work_area)
         self._refresh()
-        self._target()
         self.options_changed.emit(self._options)
+
+    def set_target(self, folder: str, prefix: str, save: bool = True) -> None:
+        """Where the file goes, and whether it is kept."""
+        self._folder = folder
+        self._prefix.setText(prefix)
+        self._save.setChecked(save)
+        self._refresh()
 
     def set_folder(self, folder: str) -> None:
         self._folder = folder
         self._refresh()
-        self._target()
 
-    def set_number(self, number: int) -> None:
-        """The next free number for folder, prefix and format."""
-        self._number = number
+    def set_next_name(self, next_name: NextName) -> None:
+        """Who gives the next free file name for (folder, prefix, suffix)."""
+        self._next_name = next_name
         self._refresh()
 
     def set_preview(self, image: QImage | None, facts: str = "") -> None:
@@ -383,14 +321,17 @@ class ExportSheet(QDialog):
         self._options = changed
         self._refresh()
         if changed.format is not was:
-            self._target()
-        self.options_changed.emit(changed)
+            self.options_changed.emit(changed)
+
+    def _show_presets(self) -> None:
+        self._preset.clear()
+        for name, _ in self._presets:
+            self._preset.addItem(name)
 
     def _take_preset(self, place: int) -> None:
         area = self._options.range
         self._options = msgspec.structs.replace(self._presets[place][1], range=area)
         self._refresh()
-        self._target()
         self.options_changed.emit(self._options)
 
     def _set_range(self, which: object) -> None:
@@ -400,14 +341,11 @@ class ExportSheet(QDialog):
         times = self._times.value() or 2
         self._change(loop=round(times) if value == 2 else value)
 
-    def _target(self) -> None:
-        self.target_changed.emit(self._folder, self.prefix(), self._options.format)
-
     def prefix(self) -> str:
         return self._prefix.text().strip() or "export"
 
     def file_name(self) -> str:
-        return f"{self.prefix()}_{self._number:03d}.{self._options.format.value}"
+        return self._next_name(self._folder, self.prefix(), self._options.format.value)
 
     def _ask(self) -> None:
         self.export_requested.emit(
@@ -473,7 +411,7 @@ class ExportSheet(QDialog):
         name = self._folder.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
         self._folder_name.set_text(f"{name} /")
         self._folder_name.setToolTip(self._folder)
-        self._tail.setText(f"_{self._number:03d}.{self._options.format.value}")
+        self._tail.setText(self.file_name().removeprefix(self.prefix()))
         for widget in (self._folder_name, self._prefix, self._tail, self._other):
             widget.setEnabled(save)
         self._save_hint.set_text(

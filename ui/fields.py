@@ -4,7 +4,15 @@ from itertools import count
 from random import randrange
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QFontMetrics, QKeyEvent, QMouseEvent, QWheelEvent
+from PySide6.QtGui import (
+    QFocusEvent,
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from engine.timeline.effects import Parameter, ParameterKind, Value
@@ -40,8 +48,12 @@ class NumberField(QLineEdit):
         step: float = 1.0,
         unit: str = "",
         parent: QWidget | None = None,
+        *,
+        mark: str = "",
     ) -> None:
         super().__init__(parent)
+        self.setProperty("kind", "number")
+        self._mark = mark  # a letter at its left: X, Y
         self._low, self._high, self._step, self._unit = low, high, step, unit
         self._decimals = decimals_of(step)
         self._value: float | None = low
@@ -173,6 +185,16 @@ class NumberField(QLineEdit):
         if not self._scrubbing:
             self.setFocus(Qt.FocusReason.MouseFocusReason)
         self._scrubbing = False
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._mark and not self.hasFocus():
+            painter = QPainter(self)
+            painter.setFont(theme.font("small"))
+            painter.setPen(theme.colour("text3"))
+            painter.drawText(
+                self.rect().adjusted(8, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self._mark
+            )
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus() and self._value is not None:

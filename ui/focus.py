@@ -16,9 +16,8 @@ FOLLOWED = (QEvent.Type.Move, QEvent.Type.Resize, QEvent.Type.Show, QEvent.Type.
 class FocusRing(QObject):
     """2 px of accent, 2 px outside the widget that has the focus by the keyboard.
 
-    Fields draw their own border instead. Buttons take no focus from a click, so theirs always
-    came from the keyboard. The frame is a sibling of its target, so it scrolls along and may be
-    deleted with it: then a new one is made.
+    Fields draw their own border instead. The frame is a sibling of its target, so it scrolls
+    along and may be deleted with it: then a new one is made.
     """
 
     def __init__(self, app: QApplication) -> None:
@@ -33,6 +32,10 @@ class FocusRing(QObject):
         ringed = isinstance(new, (QAbstractButton, Slider, QTabBar)) or (
             new is not None and bool(new.property("focus_ring"))
         )
+        by_keys = new is not None and new.window().testAttribute(
+            Qt.WidgetAttribute.WA_KeyboardFocusChange
+        )
+        ringed = ringed and by_keys
         self._target = new if ringed else None
         if new is not None and ringed:
             new.installEventFilter(self)

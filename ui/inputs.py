@@ -171,7 +171,8 @@ class Choice(QComboBox):
         """Shows the entry whose data is `value`, or «Mixed»; says nothing to listeners."""
         self.blockSignals(True)
         self.setPlaceholderText("Mixed" if mixed else "")
-        self.setCurrentIndex(-1 if mixed else self.findData(value))
+        places = [i for i in range(self.count()) if self.itemData(i) == value]
+        self.setCurrentIndex(places[0] if places and not mixed else -1)
         self.blockSignals(False)
 
     def paintEvent(self, event: QPaintEvent) -> None:

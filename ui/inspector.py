@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QImage, QPainter, QPaintEvent
+from PySide6.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
@@ -55,6 +55,7 @@ class RenderButton(QWidget):
         elif name == "fresh":
             words = "Rendered"
         self._button.setText(words)
+        self._place_ring()
         self._button.setEnabled(name not in ("fresh", ""))
         if self._running:
             with_help(self._button, "Cancel")
@@ -63,6 +64,14 @@ class RenderButton(QWidget):
         else:
             line = "Shift renders all stale effects of the sequence."
             with_help(self._button, words, "Ctrl+R", line)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_ring()
+
+    def _place_ring(self) -> None:
+        words = self._button.fontMetrics().horizontalAdvance(self._button.text())
+        self._ring.move(max(8, (self.width() - words) // 2 - 26), (self.height() - 16) // 2)
 
     def _click(self) -> None:
         if self._running:
@@ -75,7 +84,7 @@ class RenderButton(QWidget):
 class _Ring(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.setGeometry(10, 6, 16, 16)
+        self.setFixedSize(16, 16)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._fraction = 0.0
 

@@ -91,8 +91,8 @@ class NoticeBar(QFrame):
         self._sign = Sign("error", "error", 16, self)
         self._picture = FileHandle(self)
         self._text = Elided("", "body", 500, parent=self)
-        self._actions = [push_button("", "quiet", parent=self) for _ in range(2)]
-        self._more = push_button("", "quiet", parent=self)
+        self._actions = [push_button("", "notice", parent=self) for _ in range(2)]
+        self._more = push_button("", "notice", parent=self)
         self._more.setAccessibleName("Other notices")
         self._close = icon_button("close", "Close notice", parent=self)
         outer.addWidget(self._sign)

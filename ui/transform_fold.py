@@ -68,7 +68,8 @@ class TransformFold(Fold):
     ) -> None:
         made = []
         for name, word in zip(names, words, strict=True):
-            number = NumberField(f"{text}: {word}", low, high, 1, unit, self)
+            name_of = f"{text}: {word}"
+            number = NumberField(name_of, low, high, 1, unit, self, mark=word[0])
             number.edited.connect(
                 lambda value, gesture, name=name: self._tell(name, value, gesture)
             )

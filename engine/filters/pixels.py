@@ -50,6 +50,12 @@ def enlarged(field: Field, width: int, height: int, *, smooth: bool = True) -> F
     return np.asarray(cv2.resize(field, (width, height), interpolation=method), np.float32)
 
 
+def shrunk(field: Field, width: int, height: int, *, by_mean: bool = True) -> Field:
+    """A field at a smaller size: averaged, or (directions cannot be) picked."""
+    method = cv2.INTER_AREA if by_mean else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(field, (width, height), interpolation=method), np.float32)
+
+
 def floated(picture: Picture) -> Field:
     """0..255 as 0..1."""
     return np.multiply(picture, np.float32(1 / 255), dtype=np.float32)

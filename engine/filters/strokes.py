@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.filters.pixels import Field, blurred, enlarged, grid, sampled
+from engine.filters.pixels import Field, blurred, enlarged, grid, sampled, shrunk
 
 SECTORS = 8  # that a Kuwahara filter looks into
 
@@ -30,8 +30,8 @@ def run_of(grey: Field, sigma: float) -> Run:
     height, width = grey.shape
     raw = np.dstack((dx * dx, dy * dy, dx * dy))
     # Where nothing near has a direction, what lies farther off gives one: long calm strokes.
-    small = cv2.resize(raw, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
-    far = enlarged(blurred(np.asarray(small, np.float32), sigma * 1.8), width, height, smooth=False)
+    small = shrunk(raw, max(1, width // 4), max(1, height // 4))
+    far = enlarged(blurred(small, sigma * 1.8), width, height, smooth=False)
     tensor = blurred(raw, sigma) + np.float32(0.2) * far
     xx, yy, xy = tensor[:, :, 0], tensor[:, :, 1], tensor[:, :, 2]
     spread = np.sqrt(np.square(xx - yy) + 4 * np.square(xy))
@@ -92,5 +92,5 @@ def brushed(rgb: Field, run: Run, radius: float, reach: float) -> Field:
         patch = sampled(patches, x + c * long_x + s * wide_x, y + c * long_y + s * wide_y)
         weight = 1 / np.square(np.float32(2e-4) + np.maximum(patch[:, :, 3], 0))
         patch[:, :, 3] = 1
-        total += patch * weight[:, :, None]
+        cv2.accumulateProduct(patch, cv2.merge((weight,) * 4), total)
     return np.asarray(total[:, :, :3] / total[:, :, 3:], np.float32)

@@ -28,10 +28,10 @@ from engine.render.keys import (
     PART,
     PARTS,
     Stage,
-    frame_times,
     part_name,
     parts_of,
     pictures_in,
+    regular_times,
     stages,
 )
 from engine.render.making import (
@@ -119,7 +119,7 @@ def _times(chain: tuple[Stage, ...], source: Sequence[Fraction]) -> list[Sequenc
     """When the pictures of each stage's result begin."""
     result: list[Sequence[Fraction]] = []
     for stage in chain:
-        source = frame_times(stage.after) if stage.makes_time else source
+        source = regular_times(stage.after) if stage.makes_time else source
         result.append(source)
     return result
 

@@ -10,7 +10,7 @@ from engine.errors import MediaError
 from engine.media.reader import VideoReader
 from engine.render.cache import SegmentCache, as_cache
 from engine.render.frame import Planes
-from engine.render.keys import PART, Stage, frame_times, part_name, part_of, stages
+from engine.render.keys import PART, Stage, part_name, part_of, regular_times, stages
 from engine.render.source import FrameSource, index_at
 from engine.timeline.model import Asset, EffectUse
 
@@ -37,7 +37,7 @@ class EffectSource:
         self._duration = before.duration
         self._still: int | None = None  # the picture before that all are made of
         if stage.makes_time:
-            self._times = frame_times(stage.after)
+            self._times = regular_times(stage.after)
             self._duration = Fraction(stage.after.frames) / stage.after.rate
             self._still = index_at(before.times, still_time(stage))
 

@@ -6,7 +6,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 import msgspec
@@ -94,7 +93,7 @@ def pictures_in(times: Sequence[Fraction], wanted: TimeRange | None) -> range:
     return range(start, max(start + 1, bisect_left(times, wanted.end)))
 
 
-def frame_times(video: VideoFacts) -> list[Fraction]:
+def regular_times(video: VideoFacts) -> list[Fraction]:
     """When each picture begins, at a constant rate."""
     return [number / video.rate for number in range(video.frames)]
 
@@ -106,6 +105,9 @@ def software() -> tuple[str, ...]:
 
 
 def _installed(names: tuple[str, ...]) -> str:
+    # Only here: the editor plans with this module at its start, and names parts much later.
+    from importlib.metadata import PackageNotFoundError, version
+
     for name in names:
         try:
             return f"{names[0]} {version(name)}"

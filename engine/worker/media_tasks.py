@@ -119,8 +119,8 @@ class MediaTasks:
     def _freshness(self, ask: Freshness, shown: Show | None) -> Iterator[None]:
         if shown is None:
             raise WorkerError("There is no project to look at yet.")
-        from engine.render.bake import freshness
         from engine.render.cache import SegmentCache
+        from engine.render.freshness import freshness
 
         cache = SegmentCache(Path(shown.cache))
         clips = freshness(shown.project, shown.project.sequence(shown.sequence), cache)

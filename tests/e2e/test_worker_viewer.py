@@ -12,13 +12,17 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import WorkerError
+from engine.jobs import EffectJob
+from engine.timeline.effects import new_use
 from engine.timeline.model import Project
 from engine.worker.client import WorkerClient
 from engine.worker.frames import FrameRing
 from engine.worker.messages import (
     Done,
+    Finished,
     FramesDropped,
     FrameShown,
+    Fresh,
     Freshness,
     Gone,
     OpenRing,
@@ -30,6 +34,7 @@ from engine.worker.messages import (
     Show,
     ShowFrames,
     ShowSound,
+    Start,
     Strip,
     Thumbnail,
     Waveform,
@@ -287,6 +292,35 @@ def test_freshness_needs_a_project(viewer: tuple[WorkerClient, Events]) -> None:
     client, events = viewer
     client.send(Freshness(ask=1))
     assert events.wait(Refused).message == "There is no project to look at yet."
+
+
+def test_freshness_and_frames_follow_a_baked_effect(
+    film: Path, tmp_path: Path, ring: FrameRing, viewer: tuple[WorkerClient, Events]
+) -> None:
+    client, events = viewer
+    one, use = medium(film), new_use("restyle", "ink")
+    made = project([one], video(clip(one.id, 0, 1, effects=(use,))), width=WIDTH, height=HEIGHT)
+    show(client, made, tmp_path, ring)
+    client.send(Freshness(ask=1))
+    before = events.wait(Fresh)
+    assert [span.fresh for span in before.clips[0].spans] == [False]
+    assert before.clips[0].uses == {use.id: False}
+    client.send(frames(1, (5,), (0,)))
+    assert events.wait(FrameShown).stale
+    source = bytes(ring.view(0))
+
+    job = EffectJob(
+        title="Restyle", subject="film", asset=one, uses=(use,), cache=str(tmp_path / "cache")
+    )
+    client.send(Start(job=job))
+    result = events.wait(Finished).result
+    client.send(Freshness(ask=2))
+    after = events.wait(Fresh, lambda answer: answer.ask == 2)
+    assert [span.fresh for span in after.clips[0].spans] == [True]
+    assert after.cache_bytes >= result.size_bytes > 0
+    client.send(frames(2, (5,), (1,)))
+    assert not events.wait(FrameShown, lambda shown: shown.serial == 2).stale
+    assert bytes(ring.view(1)) != source
 
 
 # The ring by itself

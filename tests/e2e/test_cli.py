@@ -45,9 +45,10 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def numbers(path: Path) -> list[int]:
+def numbers(path: Path, count: int | None = None) -> list[int]:
+    """The numbers in the first `count` pictures of a film, or in all."""
     reader = VideoReader(path)
-    found = [read_number(to_rgb8(one)) for one in reader.frames(0, len(reader.times))]
+    found = [read_number(to_rgb8(one)) for one in reader.frames(0, count or len(reader.times))]
     reader.close()
     return found
 
@@ -141,7 +142,7 @@ def test_assemble_and_export_dissolve_at_the_last_cut(
     sequence = load_project(project).sequence()
     assert [len(track.transitions) for track in sequence.tracks] == [1, 0, 0, 0]
     assert call("export", project, out)["frames"] == 70
-    assert numbers(out)[:30] == [*range(25), 10, 11, 12, 13, 14]
+    assert numbers(out, 43) == [*range(25), *range(10, 28)]
 
 
 def test_assemble_takes_dissolves_between_clips_and_before_all(

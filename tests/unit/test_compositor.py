@@ -115,12 +115,12 @@ def test_a_dissolve_mixes_both_sides(tmp_path: Path) -> None:
             video(
                 clip("k", 0, 1, name="a", look=look),
                 clip("w", 1, 1, name="b", look=look),
-                dissolves={("a", "b"): 1},
+                dissolves={("a", "b"): Fraction(4, 5)},
             ),
         )
-        for at in (0.5, 0.75, 1, 1.25):
+        for at in (0.6, 0.8, 1, 1.2):
             middle = rgb(made, at)[10:-10, 10:-10]
-            assert np.abs(middle.astype(int) - round(255 * (at - 0.5))).max() <= 1
+            assert np.abs(middle.astype(int) - round(255 * (at - 0.6) / 0.8)).max() <= 1
 
 
 def test_an_empty_moment_is_black(numbers: Asset) -> None:
@@ -230,6 +230,23 @@ def test_a_missing_medium_or_file_is_an_error_of_export(tmp_path: Path) -> None:
     away = asset("away", path=tmp_path / "away.mp4")
     with pytest.raises(EngineError, match=r"away\.mp4"):
         rgb(project([away], video(clip("away", 0, 1))))
+
+
+def test_odd_sides_are_carried_on_and_not_scaled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    for channels in (3, 4):
+        pixels = rng.integers(0, 256, (47, 79, channels), np.uint8)
+        odd = colours(tmp_path, f"odd{channels}", pixels)
+        one = Compositor(
+            project([odd], video(clip(odd.id, 0, 1)), width=80, height=48), "main", tmp_path
+        )
+        found = one.frame(F(0))
+        assert found.has_alpha == (channels == 4)
+        array = found.picture.to_ndarray()
+        assert np.array_equal(array[:47, :79], pixels)
+        assert np.array_equal(array[47, :79], pixels[46])
+        assert np.array_equal(array[:, 79], array[:, 78])
+        one.close()
 
 
 # Geometry

@@ -50,18 +50,28 @@ def test_a_clip_shows_from_its_start_up_to_its_end() -> None:
 
 
 def test_a_dissolve_is_centred_on_the_cut_and_uses_the_handles() -> None:
+    """|A   ><   B|"""
     made = one_track(
         video(
             clip("A", 0, 2, name="a"),
             clip("B", 2, 1, source=1, name="b"),
-            dissolves={("a", "b"): 1},
+            dissolves={("a", "b"): F(24, 25)},
         )
     )
-    assert shown(made, 1.48) == ["A@1.48"]
-    assert shown(made, 1.5) == ["A@1.5>B@0.5:0.00"]
+    assert shown(made, F(37, 25)) == ["A@1.48"]
+    assert shown(made, F(38, 25)) == ["A@1.52>B@0.52:0.00"]
     assert shown(made, 2) == ["A@2>B@1:0.50"]
-    assert shown(made, 2.25) == ["A@2.25>B@1.25:0.75"]
-    assert shown(made, 2.5) == ["B@1.5"]
+    assert shown(made, F(56, 25)) == ["A@2.24>B@1.24:0.75"]
+    assert shown(made, F(62, 25)) == ["B@1.48"]
+
+
+def test_a_dissolve_of_an_odd_number_of_frames_stays_on_the_grid() -> None:
+    left, right = clip("A", 0, 1, name="a"), clip("A", 1, 1, source=1, name="b")
+    made = one_track(video(left, right, dissolves={("a", "b"): F(3, 25)}))
+    mixes = [len(shown(made, F(frame, 25))[0]) > 6 for frame in range(23, 29)]
+    assert mixes == [False, True, True, True, False, False]
+    durations = {one.duration for one in timing(made, times=tuple(F(n, 25) for n in range(50)))}
+    assert durations == {F(1, 25)}
 
 
 def test_a_dissolve_with_a_disabled_clip_fades_from_nothing() -> None:
@@ -69,11 +79,11 @@ def test_a_dissolve_with_a_disabled_clip_fades_from_nothing() -> None:
         video(
             clip("A", 0, 2, name="a", enabled=False),
             clip("B", 2, 1, source=1, name="b"),
-            dissolves={("a", "b"): 1},
+            dissolves={("a", "b"): F(24, 25)},
         )
     )
     assert shown(made, 1) == []
-    assert shown(made, 1.75) == ["B@0.75*0.25"]
+    assert shown(made, F(44, 25)) == ["B@0.76*0.25"]
 
 
 def test_hidden_tracks_and_disabled_clips_are_left_out() -> None:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from engine.render.frame import Planes, blended, converted, from_rgb8, to_bgra8
 from engine.render.layout import (
     Canvas,
     box_of,
+    edged,
     is_untouched,
     mixed,
     packed,
@@ -24,7 +26,7 @@ from engine.render.layout import (
     straightened,
 )
 from engine.render.plan import FramePlan, Layer, Shot, plan, without_effects
-from engine.render.pool import SourcePool, source_key
+from engine.render.pool import LIGHT_LINES, SourcePool, source_key
 from engine.timeline.model import Project, Transform
 from engine.timeline.time import Time
 
@@ -72,6 +74,7 @@ class Compositor:
         self._project = project
         self._sequence = project.sequence(sequence_id)
         self._pool = SourcePool(cache)
+        self._light_pool = SourcePool(cache, light=True)
         self._previews = _Pictures(preview_bytes)
         self._stills = _Pictures(_STILL_BYTES)
         self._shown: dict[PictureKey, int] = {}  # by source: the picture shown last
@@ -90,6 +93,7 @@ class Compositor:
     def close(self) -> None:
         """Closes every file; pictures already made stay."""
         self._pool.close()
+        self._light_pool.close()
 
     def times(self, shot: Shot) -> Sequence[Fraction]:
         """When the pictures of a shot's source begin. Raises MediaError."""
@@ -114,16 +118,18 @@ class Compositor:
         Where something cannot be decoded the last good picture of it is shown, and the error says
         what is wrong.
         """
-        self._pool.begin()
+        pool = self._light_pool if height <= LIGHT_LINES else self._pool
+        pool.begin()
         moment = plan(self._project, self._sequence, at)
         if bypass_effects:
             moment = without_effects(moment)
+        is_alone = len(moment.layers) == 1
         is_stale, error = False, ""
 
         def fetch(shot: Shot, wide: int, high: int) -> Planes | None:
             nonlocal is_stale, error
             try:
-                planes, stale = self._for_screen(shot, wide, high, len(moment.layers) == 1)
+                planes, stale = self._for_screen(pool, shot, (wide, high), is_alone)
             except EngineError as problem:
                 error = error or problem.message
                 return self._last_good.get(_owner(shot, wide, high))
@@ -144,34 +150,37 @@ class Compositor:
             self._stills.put(key, still)
         return still
 
-    def _for_screen(self, shot: Shot, width: int, height: int, alone: bool) -> tuple[Planes, bool]:
-        """The shot's picture no larger than it shows, and whether it is stale."""
-        owner = _owner(shot, width, height)
-        index = self._pool.index(shot)
-        stale = self._pool.is_stale(shot, index)
+    def _for_screen(
+        self, pool: SourcePool, shot: Shot, size: tuple[int, int], is_alone: bool
+    ) -> tuple[Planes, bool]:
+        """The shot's picture no larger than it shows in that size, and whether it is stale."""
+        owner = _owner(shot, *size)
+        index = pool.index(shot)
+        stale = pool.is_stale(shot, index)
         key = (*owner, index, stale)
         kept = self._previews.get(key)
         if kept is None:
-            before = self._shown.get(owner, 0)
-            if alone and 0 < before - index <= _BEHIND // 2:
-                self._fetch_behind(shot, owner, index, width, height)
+            if is_alone and 0 < self._shown.get(owner, 0) - index <= _BEHIND // 2:
+                self._fetch_behind(pool, shot, size, index)
                 kept = self._previews.get(key)
-        if kept is None:
-            kept = _reduced(self._pool.picture(shot, index), shot.transform, width, height)
-            self._previews.put(key, kept)
+            if kept is None:
+                kept = _reduced(pool.picture(shot, index), shot.transform, *size)
+                self._previews.put(key, kept)
         self._shown[owner] = index
         self._last_good.put(owner, kept)
         return kept, stale
 
     def _fetch_behind(
-        self, shot: Shot, owner: PictureKey, index: int, width: int, height: int
+        self, pool: SourcePool, shot: Shot, size: tuple[int, int], index: int
     ) -> None:
-        """Makes the pictures up to `index` in one pass: going back one by one decodes each GOP
-        as often as it has pictures."""
+        """Makes the pictures up to `index` in one pass.
+
+        Going back one by one would decode each GOP as often as it has pictures.
+        """
         start = max(0, index + 1 - _BEHIND)
-        for at, planes in enumerate(self._pool.pictures(shot, start, index + 1), start):
-            small = _reduced(planes, shot.transform, width, height)
-            self._previews.put((*owner, at, self._pool.is_stale(shot, at)), small)
+        for at, planes in enumerate(pool.pictures(shot, start, index + 1), start):
+            small = _reduced(planes, shot.transform, *size)
+            self._previews.put((*_owner(shot, *size), at, pool.is_stale(shot, at)), small)
 
 
 def _owner(shot: Shot, width: int, height: int) -> PictureKey:
@@ -207,30 +216,34 @@ def _composed(moment: FramePlan, fetch: Fetch, width: int, height: int) -> Plane
     layer = moment.layers[0]
     first = fetch(layer.shot, width, height)
     second = fetch(layer.partner, width, height) if layer.partner else None
-    if layer.strength == 1 and first is not None and _is_native(first, layer.shot, width, height):
-        if layer.partner is None:
-            return converted(first, first.format, width, height)
-        if second is not None and _is_native(second, layer.partner, width, height):
-            return _dissolved(first, second, layer.mix, width, height)
+    if layer.strength == 1 and first is not None:
+        alone = _native(first, layer.shot, width, height)
+        if layer.partner is None and alone is not None:
+            return alone
+        other = second and layer.partner and _native(second, layer.partner, width, height)
+        if alone is not None and other is not None:
+            return _dissolved(alone, other, layer.mix)
     got = {id(layer.shot): first, id(layer.partner): second}
     return _stacked(moment.layers, lambda shot, *_: got[id(shot)], width, height)
 
 
-def _is_native(planes: Planes, shot: Shot, width: int, height: int) -> bool:
-    """Whether the picture can stay in its own planes."""
+def _native(planes: Planes, shot: Shot, width: int, height: int) -> Planes | None:
+    """The picture as the whole frame, in its own planes; None where it must be laid out."""
     if not is_untouched(planes, shot.transform, width, height):
-        return False
+        return None
+    if planes.width in (width, width - 1) and planes.height in (height, height - 1):
+        return edged(planes, width, height)
     # Scaled straight alpha would bleed the colour of what cannot be seen.
-    return not planes.has_alpha or (planes.width, planes.height) == (width, height)
+    return None if planes.has_alpha else converted(planes, planes.format, width, height)
 
 
-def _dissolved(first: Planes, second: Planes, mix: float, width: int, height: int) -> Planes:
-    second = converted(second, second.format, width, height)
+def _dissolved(first: Planes, second: Planes, mix: float) -> Planes:
     if color.is_hdr(color.tags_of(first.picture)) != color.is_hdr(color.tags_of(second.picture)):
         first, second = converted(first, "rgb24"), converted(second, "rgb24")
-    return blended(converted(first, first.format, width, height), second, mix)
+    return blended(first, second, mix)
 
 
+@lru_cache(maxsize=2)
 def _black(width: int, height: int) -> Planes:
     return from_rgb8(np.zeros((height, width, 3), np.uint8))
 

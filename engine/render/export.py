@@ -1,8 +1,8 @@
 """The loop of an export: plan, picture, encoder."""
 
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -28,6 +28,7 @@ from engine.render.soundtrack import Soundtrack, pieces
 from engine.timeline.model import Sequence, TrackKind
 from engine.timeline.time import ZERO, Time, TimeRange
 
+STAGE = "encode"
 _AHEAD = 8  # pictures made while others are encoded
 _SOUND_BLOCK = 24_000  # samples mixed at a time
 _PREVIEW_WIDTH = 480
@@ -61,16 +62,24 @@ def export(job: ExportJob, report: Report) -> JobResult:
     sequence = job.project.sequence(job.sequence)
     span = exported_span(sequence, job.options)
     baked = bake_missing(job, sequence, span, report)
-    with (
-        closing(Compositor(job.project, sequence.id, Path(job.cache))) as compositor,
-        closing(Mixer(job.project, sequence.id)) as mixer,
-    ):
+    compositor = Compositor(job.project, sequence.id, Path(job.cache))
+    with closing(Mixer(job.project, sequence.id)) as mixer, ExitStack() as held:
+        held.callback(compositor.close)
         forward = frame_times(job.project, sequence, span, job.options.rate, compositor.times)
         count = len(forward)
         order = there_and_back(count) if job.options.ping_pong else list(range(count))
         film = _Film(forward, order, *output_size(sequence, job.options))
-        notes = _write(job, film, compositor, mixer, report)
-    return _result(job, film, notes, baked, time.monotonic() - began)
+        sound = _soundtrack(film, job.options, mixer)
+        writer = _writer(job, film, sound is not None)
+        try:
+            # From here on the thread that makes the pictures closes what they come from.
+            close = held.pop_all().close
+            _encode(film, _pictures(film, compositor), close, writer, sound, report)
+            writer.finish(job.options.loop)
+        except BaseException:
+            writer.abandon()
+            raise
+    return _result(job, film, _notes(writer), baked, time.monotonic() - began)
 
 
 def exported_span(sequence: Sequence, options: ExportOptions) -> TimeRange:
@@ -103,29 +112,21 @@ def output_size(sequence: Sequence, options: ExportOptions) -> tuple[int, int]:
     return width, max(2, round(Fraction(sequence.height * width, sequence.width) / 2) * 2)
 
 
-def _write(
-    job: ExportJob, film: _Film, compositor: Compositor, mixer: Mixer, report: Report
-) -> tuple[str, ...]:
-    """Encodes the film; what the writer adjusted, in sentences. No litter when it fails."""
-    options = job.options
-    has_sound = options.format is Format.MP4 and options.sound is not Sound.OFF and mixer.is_audible
-    writer_of = GifWriter if options.format is Format.GIF else Mp4Writer
-    writer = writer_of(
+def _writer(job: ExportJob, film: _Film, has_sound: bool) -> Mp4Writer | GifWriter:
+    writer = GifWriter if job.options.format is Format.GIF else Mp4Writer
+    return writer(
         Path(job.output),
         film.width,
         film.height,
         constant_rate(film.forward),
-        options,
+        job.options,
         has_sound,
         {"comment": recipe(job)},
     )
-    sound = _soundtrack(film, options, mixer) if has_sound else None
-    try:
-        _encode(film, writer, sound, compositor, report)
-        writer.finish(options.loop)
-    except BaseException:
-        writer.abandon()
-        raise
+
+
+def _notes(writer: Mp4Writer | GifWriter) -> tuple[str, ...]:
+    """What was adjusted, in sentences."""
     if isinstance(writer, GifWriter) and writer.dropped:
         return (
             f"{writer.dropped} pictures were left out: a GIF shows each for 0.02 s at the least.",
@@ -133,40 +134,45 @@ def _write(
     return ()
 
 
-def _soundtrack(film: _Film, options: ExportOptions, mixer: Mixer) -> Soundtrack:
+def _soundtrack(film: _Film, options: ExportOptions, mixer: Mixer) -> Soundtrack | None:
+    """The film's sound; None where it is off or there is nothing to hear."""
+    if options.format is Format.GIF or options.sound is Sound.OFF or not mixer.is_audible:
+        return None
     first = film.forward[0]
-    start = first.at
-    parts = pieces(
-        options.sound, start, film.there, film.back, start + first.duration, max(1, options.loop)
+    second = first.at + first.duration
+    loops = max(1, options.loop)
+    return Soundtrack(
+        mixer.samples, pieces(options.sound, first.at, film.there, film.back, second, loops)
     )
-    return Soundtrack(mixer.samples, parts)
 
 
 def _encode(
     film: _Film,
+    pictures: Iterator[tuple[int, Planes]],
+    close: Callable[[], None],
     writer: Mp4Writer | GifWriter,
     sound: Soundtrack | None,
-    compositor: Compositor,
     report: Report,
 ) -> None:
-    total = len(film.order)
-    report.step("encode", 0, total)
+    done, total = 0, len(film.order)
     at, heard = ZERO, 0
-    with Ahead(_pictures(film, compositor), _AHEAD) as pictures:
-        for done, (index, planes) in enumerate(pictures, 1):
+    with Ahead(pictures, _AHEAD, close, lambda: report.step(STAGE, done, total)) as made:
+        report.step(STAGE, done, total)
+        for index, planes in made:
             duration = film.forward[index].duration
             writer.write(planes, at, duration)
             at += duration
             if sound is not None and sample_at(at) - heard >= _SOUND_BLOCK:
                 writer.write_sound(sound.read(sample_at(at) - heard))
                 heard = sample_at(at)
-            report.step("encode", done, total)
+            done += 1
+            report.step(STAGE, done, total)
             report.preview(f"Frame {done} of {total}", partial(_small, planes))
     while sound is not None and heard < sound.length:
         count = min(_SOUND_BLOCK, sound.length - heard)
         writer.write_sound(sound.read(count))
         heard += count
-        report.step("encode", total, total)  # hears of a cancel
+        report.step(STAGE, total, total)  # hears of a cancel
 
 
 def _pictures(film: _Film, compositor: Compositor) -> Iterator[tuple[int, Planes]]:

@@ -138,6 +138,20 @@ def _sized(planes: Planes, box: Box) -> Pixels:
     return pixels
 
 
+def edged(planes: Planes, width: int, height: int) -> Planes:
+    """The picture with its last column and row doubled where its sides are odd by one.
+
+    Scaling by so little would only blur it.
+    """
+    if (planes.width, planes.height) == (width, height):
+        return planes
+    channels = 4 if planes.has_alpha else 3
+    pixels = packed(converted(planes, "rgba" if channels == 4 else "rgb24"), channels)
+    below, right = height - planes.height, width - planes.width
+    wider = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return from_rgb8(np.asarray(wider, np.uint8))
+
+
 def packed(planes: Planes, channels: int) -> Pixels:
     """A view of the pixels of a packed 8-bit picture."""
     rows = plane_rows(planes.picture.planes[0], np.uint8)

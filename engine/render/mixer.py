@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from engine.errors import EngineError
 from engine.media.reader import SoundReader
-from engine.render.plan import dissolves
+from engine.render.plan import dissolve_span, dissolves
 from engine.timeline.model import Clip, Project, Sequence, SoundLevels, Track, TrackKind
-from engine.timeline.time import ZERO, Time
+from engine.timeline.time import Time, TimeRange
 
 RATE = 48_000
 SILENCE_DB = -60.0
@@ -31,25 +31,24 @@ def sample_at(at: Time) -> int:
 
 @dataclass(frozen=True)
 class _Voice:
-    """A clip as it sounds: in samples of the sequence, with its crossfades.
+    """A clip as it sounds: in samples of the sequence.
 
-    `head`, `tail`: half the crossfade on either side of its in and out point; ZERO where it is
-    cut hard.
+    `head`, `tail`: where it crosses with the clip before and after; None where it is cut hard.
     """
 
     clip: Clip
     start: int
     end: int
-    head: Time = ZERO
-    tail: Time = ZERO
+    head: range | None
+    tail: range | None
 
     @property
     def first(self) -> int:
-        return sample_at(self.clip.start - self.head) if self.head else self.start
+        return self.start if self.head is None else self.head.start
 
     @property
     def last(self) -> int:
-        return sample_at(self.clip.end + self.tail) if self.tail else self.end
+        return self.end if self.tail is None else self.tail.stop
 
 
 class Mixer:
@@ -130,12 +129,12 @@ def _envelope(voice: _Voice, first: int, last: int) -> Samples:
     levels = voice.clip.sound
     at = np.arange(first, last, dtype=np.float64) + 0.5
     shape = np.ones(last - first)
-    if voice.head:
-        shape *= _rising(at, voice.first, sample_at(voice.clip.start + voice.head) - voice.first)
+    if voice.head is not None:
+        shape *= _rising(at, voice.head.start, len(voice.head))
     elif levels.fade_in > 0:
         shape *= _rising(at, voice.start, float(levels.fade_in * RATE))
-    if voice.tail:
-        shape *= _rising(-at, -voice.last, voice.last - sample_at(voice.clip.end - voice.tail))
+    if voice.tail is not None:
+        shape *= _rising(-at, -voice.tail.stop, len(voice.tail))
     elif levels.fade_out > 0:
         shape *= _rising(-at, -voice.end, float(levels.fade_out * RATE))
     return shape.astype(np.float32)
@@ -154,48 +153,55 @@ def _voices(sequence: Sequence) -> tuple[_Voice, ...]:
         voice
         for track in audio
         if not track.muted and (track.solo or not has_solo)
-        for voice in _track_voices(track, linked)
+        for voice in _track_voices(track, linked, sequence.rate)
     )
 
 
 Cut: TypeAlias = tuple[str | None, str | None, Time]  # links of the clips before and after
 
 
-def _linked_dissolves(sequence: Sequence) -> dict[Cut, Time]:
-    """Durations of the picture's dissolves, by what is linked to the two clips and their cut."""
-    found: dict[Cut, Time] = {}
+def _linked_dissolves(sequence: Sequence) -> dict[Cut, range]:
+    """Where the picture dissolves, by what is linked to the two clips (or one) and their cut."""
+    found: dict[Cut, range] = {}
     for track in sequence.tracks:
         if track.kind is TrackKind.VIDEO:
             for transition, left, right in dissolves(track):
-                for before, after in ((left.link, right.link), (left.link, None)):
-                    found[before, after, right.start] = transition.duration
-                found[None, right.link, right.start] = transition.duration
+                span = _in_samples(dissolve_span(transition, right.start, sequence.rate))
+                for pair in ((left.link, right.link), (left.link, None), (None, right.link)):
+                    found[*pair, right.start] = span
     return found
 
 
-def _track_voices(track: Track, linked: dict[Cut, Time]) -> Iterator[_Voice]:
-    own = {(left.id, right.id): one.duration for one, left, right in dissolves(track)}
+def _in_samples(span: TimeRange) -> range:
+    return range(sample_at(span.start), sample_at(span.end))
 
-    def half(left: Clip | None, right: Clip | None, cut: Time) -> Time:
-        """Half the crossfade at a cut; with None: of one clip with silence."""
+
+def _track_voices(track: Track, linked: dict[Cut, range], rate: Fraction) -> Iterator[_Voice]:
+    own = {
+        (left.id, right.id): _in_samples(dissolve_span(transition, right.start, rate))
+        for transition, left, right in dissolves(track)
+    }
+
+    def crossing(left: Clip | None, right: Clip | None, cut: Time) -> range | None:
+        """Where two clips that touch cross; with None: where one crosses with silence."""
         if left and right:
             if (left.id, right.id) in own:
-                return own[left.id, right.id] / 2
+                return own[left.id, right.id]
             if not left.link or not right.link:
-                return ZERO
+                return None
         links = (left.link if left else None, right.link if right else None)
-        return linked.get((*links, cut), ZERO) / 2 if any(links) else ZERO
+        return linked.get((*links, cut)) if any(links) else None
 
     clips = track.clips
     for before, clip, after in zip((None, *clips), clips, (*clips[1:], None), strict=False):
         follows = before is not None and before.end == clip.start
         leads = after is not None and after.start == clip.end
-        head = half(before if follows else None, clip, clip.start)
-        tail = half(clip, after if leads else None, clip.end)
+        head = crossing(before if follows else None, clip, clip.start)
+        tail = crossing(clip, after if leads else None, clip.end)
         # A fade with silence must not reach into the next clip.
-        if before and not follows and clip.start - head < before.end:
-            head = ZERO
-        if after and not leads and clip.end + tail > after.start:
-            tail = ZERO
+        if head and before and not follows and head.start < sample_at(before.end):
+            head = None
+        if tail and after and not leads and tail.stop > sample_at(after.start):
+            tail = None
         if clip.enabled:
             yield _Voice(clip, sample_at(clip.start), sample_at(clip.end), head, tail)

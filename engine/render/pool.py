@@ -18,6 +18,8 @@ SourceKey: TypeAlias = tuple[object, ...]
 # Containers that count in milliseconds round both a picture's time and the first one's.
 TOLERANCE = Fraction(1, 1000)
 
+LIGHT_LINES = 540
+
 _OPEN = 8  # sources kept open
 _NEAR = 48  # pictures ahead that are sooner decoded than sought
 
@@ -54,10 +56,14 @@ class _Open:
 
 
 class SourcePool:
-    """Pictures of shots. A medium that shows twice at a time is opened twice."""
+    """Pictures of shots. A medium that shows twice at a time is opened twice.
 
-    def __init__(self, cache: Path) -> None:
+    `light`: baked effects come from their copies for playback, up to `LIGHT_LINES` high.
+    """
+
+    def __init__(self, cache: Path, *, light: bool = False) -> None:
         self._cache = cache
+        self._light = light
         self._open: list[_Open] = []  # the one used last at the end
         self._busy: list[_Open] = []
         self._times: dict[SourceKey, Sequence[Fraction]] = {}
@@ -122,7 +128,7 @@ class SourcePool:
             # The filters are loaded only where an effect shows.
             from engine.render.bake import effect_source
 
-            effect = effect_source(asset, shot.uses, self._cache)
+            effect = effect_source(asset, shot.uses, self._cache, light=self._light)
             opened = _Open(key, effect, effect.stale_at)
         else:
             opened = _Open(key, VideoReader(Path(asset.path)), lambda _: False)

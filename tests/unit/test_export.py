@@ -217,9 +217,8 @@ def test_a_transparent_picture_stays_transparent_in_a_gif(tmp_path: Path) -> Non
 def test_progress_counts_each_picture(numbers: Asset, tmp_path: Path) -> None:
     report = Watching()
     export(export_job(of(numbers, F(5, 25)), tmp_path / "out.mp4"), report)
-    assert [step for step in report.steps if step[1] < 5 or step[1] == 5][:6] == [
-        ("encode", done, 5) for done in range(6)
-    ]
+    steps = list(dict.fromkeys(report.steps))  # told again while a picture is awaited
+    assert steps == [("encode", done, 5) for done in range(6)]
     assert report.labels == [f"Frame {done} of 5" for done in range(1, 6)]
 
 

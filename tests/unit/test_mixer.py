@@ -124,12 +124,12 @@ def test_linked_sound_crossfades_where_the_picture_dissolves(flat: Asset, ramp: 
     picture = video(
         clip("flat", 0, 1, source=1, name="a", link="A"),
         clip("ramp", 1, 1, source=2, name="b", link="B"),
-        dissolves={("a", "b"): F(1, 2)},
+        dissolves={("a", "b"): F(12, 25)},
     )
     sound = audio(clip("flat", 0, 1, source=1, link="A"), clip("ramp", 1, 1, source=2, link="B"))
     found = mixed(project([flat, ramp], picture, sound), seconds=2)[:, 0]
     at = np.arange(2 * RATE)
-    weight = np.clip((at + 0.5 - 0.75 * RATE) / (RATE / 2), 0, 1)
+    weight = np.clip((at + 0.5 - 0.76 * RATE) / (12 / 25 * RATE), 0, 1)
     second = (RATE + at) / (4 * RATE) * 0.9
     assert np.allclose(found, LOUD * (1 - weight) + second * weight, atol=1e-5)
 
@@ -148,7 +148,7 @@ def test_an_audio_track_has_crossfades_of_its_own(flat: Asset) -> None:
     sound = audio(
         clip("flat", 0, 1, source=1, name="a"),
         clip("flat", 1, 1, source=1, name="b"),
-        dissolves={("a", "b"): F(1, 3)},
+        dissolves={("a", "b"): F(7, 25)},
     )
     assert np.allclose(mixed(project([flat], sound), seconds=2), LOUD, atol=1e-6)
 
@@ -157,11 +157,11 @@ def test_linked_sound_fades_where_the_other_picture_has_none(flat: Asset) -> Non
     picture = video(
         clip("flat", 0, 1, name="a", link="A"),
         clip("flat", 1, 1, name="b"),
-        dissolves={("a", "b"): F(1, 2)},
+        dissolves={("a", "b"): F(12, 25)},
     )
     found = mixed(project([flat], picture, audio(clip("flat", 0, 1, link="A"))), seconds=2)[:, 0]
-    line = np.linspace(1, 0, RATE // 2)
-    assert np.allclose(found[3 * RATE // 4 : 5 * RATE // 4] / LOUD, line, atol=1e-4)
+    line = np.linspace(1, 0, RATE * 12 // 25)
+    assert np.allclose(found[RATE * 19 // 25 : RATE * 31 // 25] / LOUD, line, atol=1e-4)
 
 
 def test_samples_are_counted_to_the_nearest() -> None:

@@ -94,7 +94,7 @@ def test_moves_catch_at_edges_but_not_with_alt(host: Host) -> None:
     assert host.spans("v2") == [("top", 75, 100)]
     start = host.at(3.5, "v2")
     host.drag(start, start + QPoint(6, 0), ALT)
-    assert host.spans("v2")[0][1] in (76, 77)
+    assert host.spans("v2")[0][1] == 77, "6 px are 1.5 frames"
 
 
 def test_no_catching_when_snapping_is_off(host: Host) -> None:
@@ -204,6 +204,16 @@ def test_the_razor_splits_and_shift_splits_all(host: Host) -> None:
     assert [one[1:] for one in host.spans("v2")] == [(50, 65), (65, 75)]
 
 
+def test_the_razor_shows_where_it_would_cut(host: Host) -> None:
+    host.view.set_tool("razor")
+    QTest.mouseMove(host.canvas, host.at(5, "v1"))
+    host.canvas.hand.hover(host.at(5, "v1").toPointF())
+    assert host.canvas.scene.preview.snap == 5
+    host.canvas.hand.hover(host.at(3.5, "v1").toPointF())
+    assert host.canvas.scene.preview.snap is None
+    assert host.asked == []
+
+
 def test_fades_by_their_handles(host: Host) -> None:
     row = host.canvas.scene.row("a1")
     assert row is not None
@@ -225,7 +235,8 @@ def test_a_dissolve_by_its_ends(host: Host) -> None:
     start = host.at(6, "v1") + QPoint(38, 0)
     host.drag(start, start + QPoint(12, 0))
     (cross,) = host.sequence.track("v1").transitions
-    assert cross.duration * RATE == 24 or cross.duration * RATE == 26
+    assert 20 < cross.duration * RATE <= 26
+    assert cross.duration * RATE % 2 == 0, "as much on both sides of the cut"
     spot = host.at(6, "v1")
     end = QPoint(spot.x() + round(float(cross.duration) * 50) - 2, spot.y())
     host.drag(end, spot)
@@ -234,7 +245,7 @@ def test_a_dissolve_by_its_ends(host: Host) -> None:
 
 def test_the_ruler_moves_the_playhead(host: Host) -> None:
     host.press(QPoint(250, 20))
-    assert host.playheads == [seconds(2, 13)] or host.playheads == [seconds(2, 12)]
+    assert host.playheads == [seconds(2, 12)]
     host.move(QPoint(300, 20))
     host.move(QPoint(302, 20), SHIFT)
     assert host.playheads[-1] == 3, "with Shift it catches at an edge"

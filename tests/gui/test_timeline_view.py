@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QContextMenuEvent, QImage, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from engine.timeline.model import Project, Track, TrackKind, new_project
 from tests.gui.timeline_host import Host, clip, sample, seconds
@@ -348,3 +348,24 @@ def test_every_button_has_a_name(host: Host) -> None:
     assert "" not in names
     for head in ("v1", "a1"):
         assert host.view.heads.head(head).badge.accessibleName().startswith("Target ")
+
+
+def test_tab_goes_from_tools_to_heads_to_clips(host: Host) -> None:
+    seen: list[str] = []
+    widget: QWidget = host.view.tools.buttons()["Select"]
+    for _ in range(60):
+        name = widget.accessibleName()
+        if name.startswith("Target ") or name in ("Fit", "Add track", "Timeline"):
+            seen.append(name)
+        if name == "Timeline":
+            break
+        widget = widget.nextInFocusChain()
+    assert seen == [
+        "Fit",
+        "Add track",
+        "Target V2",
+        "Target V1",
+        "Target A1",
+        "Target A2",
+        "Timeline",
+    ]

@@ -46,6 +46,7 @@ class Canvas(QWidget):
     scroll_requested = Signal(float, float)  # by pixels
     zoom_requested = Signal(float, float)  # factor, x to keep where it is
     reveal_requested = Signal(str)  # clip
+    focus_moved = Signal(str)  # clip that the keyboard is at, or ""
 
     def __init__(self, scene: Scene, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -264,6 +265,7 @@ class Canvas(QWidget):
         self.describe_focus()
         if clip_id:
             self.reveal_requested.emit(clip_id)
+        self.focus_moved.emit(clip_id)
 
     def describe_focus(self) -> None:
         """Tells a screen reader about the clip that the keyboard is at."""

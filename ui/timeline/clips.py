@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec.structs import replace
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import (
     QColor,
@@ -16,6 +17,7 @@ from PySide6.QtGui import (
 )
 
 from engine.timeline.model import Asset, Clip, TrackKind
+from engine.timeline.time import ZERO, TimeRange
 from ui import theme
 from ui.timeline.geometry import Row, badge_form, short_badge
 from ui.timeline.pictures import Waves, paint_filmstrip
@@ -128,6 +130,10 @@ class ClipPainter:
             for start, end in _failed_spans(clip, state, box, px_per_second):
                 painter.fillRect(QRectF(start, body.top(), end - start, body.height()), failed)
             painter.setOpacity(1.0)
+            for start, end in _failed_spans(clip, state, box, px_per_second):
+                if end - start >= 24:
+                    middle = QPointF(round((start + end) / 2) - 8, round(body.center().y()) - 8)
+                    painter.drawPixmap(middle, theme.pixmap("warning", "text", 16, dpr))
         if showing.locked:
             painter.setOpacity(0.55)
             painter.fillRect(body, theme.hatch("text3", 1.5, 6, scale=dpr))
@@ -195,8 +201,14 @@ class ClipPainter:
         name = clip.name or (asset.name if asset is not None else "")
         painter.setFont(theme.font("small", 500))
         painter.setPen(theme.colour("error" if showing.missing else f"clip_{kind}_text"))
-        where = QRectF(box.left() + 8, head.top() - (kind == "a"), room + 2, strip)
-        painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, elided(name, "small", 500, room))
+        where = QRectF(box.left() + 8, head.top(), room + 2, strip)
+        shown = elided(name, "small", 500, room)
+        painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, shown)
+        taken = text_width(shown, "small", 500) + 6
+        if clip.link is not None and taken + 12 <= room:
+            scale = painter.device().devicePixelRatio()
+            spot = QPointF(round(box.left() + 8 + taken), head.top() + (strip - 12) // 2)
+            painter.drawPixmap(spot, theme.pixmap("link", f"clip_{kind}_text", 12, scale))
 
     def _paint_missing(self, painter: QPainter, body: QRectF) -> None:
         scale = painter.device().devicePixelRatio()
@@ -234,9 +246,10 @@ class ClipPainter:
         painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
         if asset is not None and row.kind is TrackKind.VIDEO:
             painter.setOpacity(0.6)
-            most = 1 if making else 10_000
+            whole = replace(clip, source=TimeRange(ZERO, clip.source.duration)) if making else clip
+            most = 1 if making else 10_000  # the latest preview of what is being made
             paint_filmstrip(
-                painter, clip, asset, body, exposed, px_per_second, dpr, self.thumbnails, most
+                painter, whole, asset, body, exposed, px_per_second, dpr, self.thumbnails, most
             )
         wave = self.waveforms(clip.asset) if row.kind is TrackKind.AUDIO else None
         if wave is not None:
@@ -251,7 +264,7 @@ class ClipPainter:
             painter.setFont(theme.font("small", 500))
             painter.setPen(theme.colour("accent"))
             room = int(box.width() - 12)
-            where = QRectF(box.left() + 8, box.top() - 1, room, row.strip)
+            where = QRectF(box.left() + 8, box.top(), room, row.strip)
             painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, elided(name, "small", 500, room))
         dashed_frame(painter, box, "accent")
 
@@ -386,10 +399,14 @@ def paint_fades(
         x = edge + reach if at_head else edge - reach
         foot, knee = QPointF(edge, body.bottom() - 1), QPointF(x, body.top())
         if length:
-            wedge = QPolygonF([foot, knee, QPointF(edge, body.top())])
             path = QPainterPath()
-            path.addPolygon(wedge)
-            painter.fillPath(path, theme.mixed("clip_a", 0.66))
+            path.addPolygon(QPolygonF([foot, knee, QPointF(edge, body.top())]))
+            painter.fillPath(path, theme.mixed("clip_a", 0.55))
+            middle = QPointF(edge, body.center().y())  # the waveform itself grows and dwindles
+            for corner in (body.top(), body.bottom() - 1):
+                taper = QPainterPath()
+                taper.addPolygon(QPolygonF([middle, QPointF(x, corner), QPointF(edge, corner)]))
+                painter.fillPath(taper, theme.mixed("clip_a", 0.6))
             faint = QColor(ink)
             faint.setAlphaF(0.8)
             painter.setPen(QPen(faint, 1))

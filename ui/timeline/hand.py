@@ -5,11 +5,12 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QWidget
 
 from engine.timeline import edits
+from engine.timeline.time import Time
 from ui.timeline import tools
 from ui.timeline.geometry import RULER, TOP, row_at
 from ui.timeline.gestures import Gesture, Hints, Move, Pointer, Rubber
 from ui.timeline.hits import Hit, Zone, hit
-from ui.timeline.scene import NOTHING, Scene
+from ui.timeline.scene import NOTHING, Preview, Scene
 
 THRESHOLD = 4  # pixels before a press becomes a drag
 EDGE = 24  # where a drag scrolls
@@ -49,6 +50,7 @@ class Hand(QObject):
         self._keys = Qt.KeyboardModifier.NoModifier
         self._hints: Hints = ()
         self._hover = Hit()
+        self._blade: tools.Razor | None = None
         self._scroller = QTimer(self)
         self._scroller.setInterval(SCROLL_MS)
         self._scroller.timeout.connect(self._scroll_at_edge)
@@ -215,6 +217,7 @@ class Hand(QObject):
             return
         if spot.y() < RULER:
             self._show_hover(Hit())
+            self._show_blade(Hit())
             part = tools.range_part(scene, spot.x(), spot.y())
             shape = Qt.CursorShape.SizeHorCursor if part else Qt.CursorShape.ArrowCursor
             self._canvas.setCursor(shape)
@@ -223,11 +226,26 @@ class Hand(QObject):
         under = self.hit(spot)
         self._canvas.setCursor(tools.cursor(scene, under))
         self._show_hover(under)
+        self._show_blade(under)
         row = row_at(scene.rows, spot.y() - TOP + scene.scroll_y)
         self.say(tools.hints(scene, under, row))
 
+    def _show_blade(self, under: Hit) -> None:
+        """Where the razor would cut."""
+        at: Time | None = None
+        if self.scene.tool == tools.RAZOR and under.clip:
+            known = self._blade
+            if known is None or known.base is not self.scene.actual:
+                clip = self.scene.actual.clip(under.clip)
+                known = tools.Razor(self.scene, pointer_at(self.scene, self.spot, self._keys), clip)
+                self._blade = known
+            at = known.at(pointer_at(self.scene, self.spot, self._keys))
+        if at != self.scene.preview.snap:
+            self.preview_changed.emit(NOTHING if at is None else Preview(snap=at))
+
     def leave(self) -> None:
         if self._press is None:
+            self._show_blade(Hit())
             self._show_hover(Hit())
             self.say(())
 

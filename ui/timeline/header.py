@@ -130,6 +130,9 @@ class TrackHead(QWidget):
         self._arrange()
         self.update()
 
+    def buttons(self) -> tuple[QAbstractButton, ...]:
+        return self.badge, self.lock, self.eye, self.speaker, self.solo
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._arrange()
 
@@ -253,6 +256,7 @@ class Heads(QWidget):
         super().__init__(parent)
         self._scene = scene
         self._heads: dict[str, TrackHead] = {}
+        self.follower: QWidget | None = None  # what Tab goes to after the last head
         self.setFixedWidth(WIDTH)
         self.setAccessibleName("Tracks")
         self._area = QWidget(self)  # heads are clipped to it when they scroll
@@ -278,13 +282,16 @@ class Heads(QWidget):
     def show_tracks(self) -> None:
         """As the scene has them now."""
         scene = self._scene
+        before = list(self._heads)
         kept = {row.track_id for row in scene.rows}
         for gone in [one for one in self._heads if one not in kept]:
-            self._heads.pop(gone).deleteLater()
+            head = self._heads.pop(gone)
+            head.hide()
+            head.deleteLater()
         for row in scene.rows:
-            head = self._heads.get(row.track_id)
-            if head is None:
-                head = TrackHead(self._area)
+            known = self._heads.get(row.track_id)
+            head = known or TrackHead(self._area)
+            if known is None:
                 head.edited.connect(self.edited)
                 head.target_toggled.connect(self.target_toggled)
                 head.height_dragged.connect(self.height_dragged)
@@ -293,8 +300,20 @@ class Heads(QWidget):
             head.setGeometry(0, row.top - scene.scroll_y, self.width() - 1, row.height)
             track = scene.actual.track(row.track_id)
             head.show_track(track, row, row.track_id in scene.targets)
+        if list(self._heads) != before:
+            self._order_focus()
         self.update()
         self._area.update()
+
+    def _order_focus(self) -> None:
+        """Tab goes from head to head, whenever they were made, and then on."""
+        last: QWidget = self._add
+        for row in self._scene.rows:
+            for button in self._heads[row.track_id].buttons():
+                QWidget.setTabOrder(last, button)
+                last = button
+        if self.follower is not None:
+            QWidget.setTabOrder(last, self.follower)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

@@ -1,6 +1,7 @@
 """The timeline: tools, heads, canvas and scrollbars as one widget; values in, wishes out."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent, QWheelEvent
@@ -9,6 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 from engine.timeline.model import MediaFacts, Project, Sequence
 from engine.timeline.time import Time
 from ui import theme
+from ui.timeline import access
 from ui.timeline.canvas import Canvas
 from ui.timeline.geometry import (
     TOP,
@@ -48,6 +50,7 @@ class TimelineView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        access.install()
         self._scene = Scene()
         self.tools = ToolRow(self)
         self.heads = Heads(self._scene, self)
@@ -67,8 +70,7 @@ class TimelineView(QWidget):
         grid.setColumnStretch(1, 1)
         grid.setRowStretch(1, 1)
         self.setMinimumHeight(36 + TOP + 68 + ROOM)
-        self.setTabOrder(self.tools, self.heads)
-        self.setTabOrder(self.heads, self.canvas)
+        self.heads.follower = self.canvas
         self.setFocusProxy(self.canvas)
         self._connect()
         self.set_tool("select")
@@ -100,6 +102,7 @@ class TimelineView(QWidget):
         self.canvas.scroll_requested.connect(self._scroll_by)
         self.canvas.zoom_requested.connect(self._zoom_by)
         self.canvas.reveal_requested.connect(self.reveal)
+        self.canvas.focus_moved.connect(partial(access.focus_moved, self.canvas))
         self._across.valueChanged.connect(self._scroll_across)
         self._down.valueChanged.connect(self._scroll_down)
 

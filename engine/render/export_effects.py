@@ -24,10 +24,12 @@ def bake_missing(job: ExportJob, sequence: Sequence, span: TimeRange, report: Re
 
     Raises EngineError for an effect that only the GPU's process can make.
     """
-    todo = list(_missing(job, sequence, span))
+    todo = list(_jobs(job, sequence, span))
     result = JobResult()
     for number, (clip, one) in enumerate(todo):
-        _refuse_gpu(clip, one.uses)
+        if _needs_gpu(one.uses):
+            _refuse_missing(clip, one)
+            continue
         made = bake(one, _Share(report, number, len(todo)))
         result = msgspec.structs.replace(
             result, keys=(*result.keys, *made.keys), made=result.made + made.made
@@ -58,18 +60,11 @@ def shown_effects(
                 yield clip, asset, uses, TimeRange(max(start, ZERO), part.duration)
 
 
-def _missing(
-    job: ExportJob, sequence: Sequence, span: TimeRange
-) -> Iterator[tuple[Clip, EffectJob]]:
-    shown = list(shown_effects(job.project, sequence, span))
-    if not shown:
-        return
-    from engine.render.bake import missing
-
+def _jobs(job: ExportJob, sequence: Sequence, span: TimeRange) -> Iterator[tuple[Clip, EffectJob]]:
     seen: set[tuple[str, str, TimeRange]] = set()
-    for clip, asset, uses, wanted in shown:
+    for clip, asset, uses, wanted in shown_effects(job.project, sequence, span):
         same = (asset.id, repr(uses), wanted)
-        if same in seen or not missing(asset, uses, wanted, Path(job.cache)):
+        if same in seen:
             continue
         seen.add(same)
         yield (
@@ -87,15 +82,21 @@ def _missing(
         )
 
 
-def _refuse_gpu(clip: Clip, uses: tuple[EffectUse, ...]) -> None:
-    for use in uses:
-        effect = kind(use.kind)
-        engine = effect.engine(use.engine)
-        if engine.role != "media":
-            raise EngineError(
-                f"{effect.label} ({engine.label}) on «{clip.name or clip.id}» is not rendered yet.",
-                "Render the effect first, or switch it off.",
-            )
+def _needs_gpu(uses: tuple[EffectUse, ...]) -> bool:
+    return any(kind(use.kind).engine(use.engine).role != "media" for use in uses)
+
+
+def _refuse_missing(clip: Clip, job: EffectJob) -> None:
+    """Raises EngineError where what the GPU's process makes is not in the cache."""
+    from engine.render.bake import missing
+
+    if missing(job.asset, job.uses, job.wanted, Path(job.cache)):
+        use = next(use for use in job.uses if _needs_gpu((use,)))
+        label = kind(use.kind).engine(use.engine).label
+        raise EngineError(
+            f"{job.title} ({label}) on «{clip.name or clip.id}» is not rendered yet.",
+            "Render the effect first, or switch it off.",
+        )
 
 
 class _Share:

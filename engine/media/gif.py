@@ -1,6 +1,6 @@
 """GIF: one palette made from all pictures, delays that add up, repeats as asked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -67,8 +67,13 @@ class GifWriter:
     def write_sound(self, samples: NDArray[np.float32]) -> None:
         """Does nothing: a GIF is silent."""
 
-    def finish(self, repeats: int = 0) -> None:
-        """Ends the file, to be played `repeats` times; 0 is for ever. Raises OutputError."""
+    def finish(
+        self, repeats: int = 0, each: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Ends the file, to be played `repeats` times; 0 is for ever. Raises OutputError.
+
+        `each` is told how many of the pictures have got their colours; what it raises ends it.
+        """
         try:
             self._file.refuse_nothing(bool(self._starts))
             with writing(self._file.target):
@@ -76,7 +81,7 @@ class GifWriter:
                     self._starts.pop()
                     self.dropped += 1
                 with self._file.part.open("wb") as file:
-                    for block in self._blocks(repeats):
+                    for block in self._blocks(repeats, each):
                         file.write(block)
         except BaseException:
             self.abandon()
@@ -89,7 +94,7 @@ class GifWriter:
         self._spool.close()
         self._file.discard()
 
-    def _blocks(self, repeats: int) -> Iterator[bytes]:
+    def _blocks(self, repeats: int, each: Callable[[int, int], None]) -> Iterator[bytes]:
         """The file in pieces: header, extensions, a block for each picture, trailer."""
         delays = _delays(self._starts, self._end)
         encoder = av.CodecContext.create("gif", "w")
@@ -99,6 +104,7 @@ class GifWriter:
         encoder.time_base = Fraction(1, 100)
         is_first = True
         for number, picture in enumerate(self._indexed()):
+            each(number + 1, len(delays))
             left = delays[number]
             while left > 0:  # a delay beyond what the format can say is said in parts
                 delay = min(left, _LONGEST)

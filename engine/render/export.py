@@ -75,7 +75,7 @@ def export(job: ExportJob, report: Report) -> JobResult:
             # From here on the thread that makes the pictures closes what they come from.
             close = held.pop_all().close
             _encode(film, _pictures(film, compositor), close, writer, sound, report)
-            writer.finish(job.options.loop)
+            _finish(film, writer, job.options.loop, report)
         except BaseException:
             writer.abandon()
             raise
@@ -125,6 +125,19 @@ def _writer(job: ExportJob, film: _Film, has_sound: bool) -> Mp4Writer | GifWrit
     )
 
 
+def _finish(film: _Film, writer: Mp4Writer | GifWriter, loop: int, report: Report) -> None:
+    if isinstance(writer, Mp4Writer):
+        writer.finish(loop)
+        return
+    # Half of a GIF's work begins when the palette is known.
+    count = len(film.order)
+
+    def coloured(done: int, of: int) -> None:
+        report.step(STAGE, count + count * done // of, 2 * count)
+
+    writer.finish(loop, coloured)
+
+
 def _notes(writer: Mp4Writer | GifWriter) -> tuple[str, ...]:
     """What was adjusted, in sentences."""
     if isinstance(writer, GifWriter) and writer.dropped:
@@ -154,7 +167,8 @@ def _encode(
     sound: Soundtrack | None,
     report: Report,
 ) -> None:
-    done, total = 0, len(film.order)
+    done, count = 0, len(film.order)
+    total = 2 * count if isinstance(writer, GifWriter) else count
     at, heard = ZERO, 0
     with Ahead(pictures, _AHEAD, close, lambda: report.step(STAGE, done, total)) as made:
         report.step(STAGE, done, total)
@@ -167,12 +181,12 @@ def _encode(
                 heard = sample_at(at)
             done += 1
             report.step(STAGE, done, total)
-            report.preview(f"Frame {done} of {total}", partial(_small, planes))
+            report.preview(f"Frame {done} of {count}", partial(_small, planes))
     while sound is not None and heard < sound.length:
         count = min(_SOUND_BLOCK, sound.length - heard)
         writer.write_sound(sound.read(count))
         heard += count
-        report.step(STAGE, total, total)  # hears of a cancel
+        report.step(STAGE, done, total)  # hears of a cancel
 
 
 def _pictures(film: _Film, compositor: Compositor) -> Iterator[tuple[int, Planes]]:

@@ -222,15 +222,24 @@ def test_progress_counts_each_picture(numbers: Asset, tmp_path: Path) -> None:
     assert report.labels == [f"Frame {done} of 5" for done in range(1, 6)]
 
 
-@pytest.mark.parametrize("kind", [Format.MP4, Format.GIF])
+def test_progress_of_a_gif_counts_both_passes(numbers: Asset, tmp_path: Path) -> None:
+    report = Watching()
+    options = ExportOptions(format=Format.GIF)
+    export(export_job(of(numbers, F(5, 25)), tmp_path / "out.gif", options), report)
+    steps = list(dict.fromkeys(report.steps))
+    assert steps == [("encode", done, 10) for done in range(11)]
+    assert report.labels[-1] == "Frame 5 of 5"
+
+
+@pytest.mark.parametrize(("kind", "stop"), [(Format.MP4, 7), (Format.GIF, 7), (Format.GIF, 70)])
 def test_a_cancel_leaves_the_old_file_and_no_litter(
-    numbers: Asset, tmp_path: Path, kind: Format
+    numbers: Asset, tmp_path: Path, kind: Format, stop: int
 ) -> None:
     out = tmp_path / "media" / f"out.{kind}"
     out.parent.mkdir()
     out.write_bytes(b"before")
     with pytest.raises(Cancelled):
-        export(export_job(of(numbers), out, ExportOptions(format=kind)), Watching(stop=7))
+        export(export_job(of(numbers), out, ExportOptions(format=kind)), Watching(stop))
     assert out.read_bytes() == b"before"
     assert [one.name for one in out.parent.iterdir()] == [out.name]
 

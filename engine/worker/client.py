@@ -40,7 +40,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     handshake: float = 30.0
     silence: float = 30.0  # without any message; a heartbeat comes every second
-    cancel: float = 5.0  # from Cancel to the job's ending
+    cancel: float = 5.0  # from Cancel to the job's ending, where a file is being written
+    cancel_baking: float = 0.1  # the same where only whole parts are kept anyway
     stop: float = 3.0
     terminate: float = 1.0  # from asking the system to end it to forcing it
 
@@ -84,6 +85,7 @@ class WorkerClient:
         self._limits = limits
         self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
         self._lock = threading.RLock()  # a signal handler may send while this thread does
+        self._cancel_came = threading.Event()
         self._jobs: dict[str, Job] = {}  # started, not ended
         self._progress: dict[str, Progress] = {}
         self._cancelled: dict[str, float] = {}  # job id: when
@@ -121,6 +123,7 @@ class WorkerClient:
                     self._jobs[job.id] = job
                 case Cancel(job=job_id) if job_id in self._jobs:
                     self._cancelled.setdefault(job_id, time.monotonic())
+                    self._cancel_came.set()
                 case _:
                     pass
             self._outbox.put(data)
@@ -235,24 +238,50 @@ class WorkerClient:
         else:
             self._on_event(Gone(expected=False, message=message, details=trace))
         self._ended.set()
+        self._cancel_came.set()  # lets the watching thread go
 
     def _watch(self) -> None:
         """Ends a child that does not begin, has gone silent, or does not heed a Cancel."""
         limits = self._limits
-        pause = min(0.5, limits.silence / 4, limits.handshake / 4, limits.cancel / 4)
         before = time.monotonic()
-        while not self._ended.wait(pause):
+        while not self._ended.is_set():
+            self._cancel_came.wait(min(0.5, limits.silence / 4, limits.handshake / 4))
+            self._cancel_came.clear()
             now = time.monotonic()
-            if now - before > pause + 5:
+            if now - before > 5:
                 self._heard = now  # the machine slept: nobody could speak
             before = now
             silence = now - self._heard
             if silence > (limits.silence if self._is_ready else limits.handshake):
                 self._end_child(f"nothing was heard for {silence:.0f} s")
-            with self._lock:
-                asked = min(self._cancelled.values(), default=now)
-            if now - asked > limits.cancel:
-                self._end_child("it did not heed a cancel")
+            while (deadline := self._cancel_deadline()) is not None:
+                if self._ended.wait(min(0.02, max(0.0, deadline - time.monotonic()))):
+                    return
+                if time.monotonic() >= deadline:
+                    self._end_child("it did not heed a cancel")
+
+    def _cancel_deadline(self) -> float | None:
+        """When the first cancelled job must have ended."""
+        limits = self._limits
+        with self._lock:
+            return min(
+                (
+                    asked + (limits.cancel_baking if self._is_baking(job_id) else limits.cancel)
+                    for job_id, asked in self._cancelled.items()
+                ),
+                default=None,
+            )
+
+    def _is_baking(self, job_id: str) -> bool:
+        """Whether a job is where its child can be ended without leaving half a file."""
+        match self._jobs.get(job_id):
+            case EffectJob():
+                return True
+            case ExportJob():
+                progress = self._progress.get(job_id)
+                return progress is None or progress.stage == "effects"
+            case _:
+                return False
 
     def _end_child(self, fault: str) -> None:
         self._fault = self._fault or fault

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import WorkerError
-from engine.jobs import SelfTestJob
+from engine.jobs import EffectJob, ExportJob, ExportOptions, Job, SelfTestJob
+from engine.timeline.effects import new_use
 from engine.worker.client import STOPPED, Limits, WorkerClient
 from engine.worker.logs import KEPT, new_log
 from engine.worker.messages import (
@@ -30,6 +31,7 @@ from engine.worker.messages import (
     Start,
     Started,
 )
+from tests.support.timelines import asset, clip, project, video
 from tests.support.workers import Events, child, is_running, kill, other_python, wait_until
 
 LONG = 100_000  # steps of a job that is ended by the test
@@ -218,6 +220,27 @@ def test_a_child_that_does_not_heed_a_cancel_is_ended(tmp_path: Path) -> None:
         client.send(Cancel(job=job.id))
         events.wait(Gone)
     assert events.endings(job.id) == [JobCancelled(job=job.id)]
+
+
+def baking_jobs() -> list[Job]:
+    one, use = asset("a"), new_use("restyle")
+    made = project([one], video(clip("a", 0, 1, effects=(use,))))
+    return [
+        EffectJob(title="Restyle", subject="a", asset=one, uses=(use,), cache="c"),
+        ExportJob(project=made, options=ExportOptions(), output="o.mp4", cache="c"),
+    ]
+
+
+@pytest.mark.parametrize("job", baking_jobs(), ids=["effect", "export"])
+def test_a_long_step_of_an_effect_does_not_hold_up_a_cancel(job: Job, tmp_path: Path) -> None:
+    code = f"{SPEAK}ready({PROTOCOL}); time.sleep(60)"
+    with child("media", tmp_path, python=other_python(tmp_path, code)) as (client, events):
+        events.wait(Ready)
+        client.send(Start(job=job))
+        client.send(Cancel(job=job.id))
+        began = time.monotonic()
+        taken = events.when(events.wait(JobCancelled)) - began
+    assert taken < Limits().cancel / 2
 
 
 def test_a_missing_interpreter_is_a_worker_error(tmp_path: Path) -> None:

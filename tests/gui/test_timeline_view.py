@@ -290,6 +290,20 @@ def test_heights_are_dragged(host: Host) -> None:
     assert host.asked == []
 
 
+def test_heads_are_made_wider(host: Host) -> None:
+    heads = host.view.heads
+    grip = heads.childAt(heads.width() - 2, 100)
+    assert grip is not None
+    QTest.mousePress(grip, Qt.MouseButton.LeftButton, NONE, QPoint(2, 100))
+    QTest.mouseMove(grip, QPoint(62, 100))
+    assert heads.width() == 204
+    QTest.mouseMove(grip, QPoint(-500, 100))
+    QTest.mouseRelease(grip, Qt.MouseButton.LeftButton, NONE, QPoint(2, 100))
+    assert heads.width() == 112
+    QTest.mouseDClick(grip, Qt.MouseButton.LeftButton, NONE, QPoint(2, 100))
+    assert heads.width() == 144
+
+
 def test_tracks_are_added_above_and_below(host: Host) -> None:
     host.view.heads.add_track(TrackKind.VIDEO)
     host.view.heads.add_track(TrackKind.AUDIO)

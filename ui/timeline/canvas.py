@@ -36,6 +36,11 @@ STATE_TIPS = {
     RUNNING: "Running: {0}, {1} %.",
     FAILED: "Failed: {0}. The queue says why.",
 }
+BY_KEYBOARD = (
+    Qt.FocusReason.TabFocusReason,
+    Qt.FocusReason.BacktabFocusReason,
+    Qt.FocusReason.ShortcutFocusReason,
+)
 PARTS = 8  # of what is dirty, before it is painted as one rectangle
 
 
@@ -245,10 +250,7 @@ class Canvas(QWidget):
         super().keyReleaseEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        by_key = event.reason() in (
-            Qt.FocusReason.TabFocusReason,
-            Qt.FocusReason.BacktabFocusReason,
-        )
+        by_key = event.reason() in BY_KEYBOARD
         if by_key and not self.painting.focus:
             self._focus_clip(keyboard.first_focus(self.scene))
 

@@ -21,8 +21,8 @@ from engine.timeline import edits
 from engine.timeline.model import Sequence, Track, TrackKind
 from ui import theme
 from ui.controls import FROM_KEYS
-from ui.timeline.clips import elided
 from ui.timeline.geometry import GAP, LANE, RULER, TOP, Row, stepped_height
+from ui.timeline.labels import elided
 from ui.timeline.scene import Scene
 
 WIDTH, NARROWEST, WIDEST = 144, 112, 240
@@ -245,6 +245,26 @@ def _show(cell: QToolButton, icon: str, word: str, label: str, token: str) -> No
     cell.setToolTip(f"{word} {label}")
 
 
+class _Grip(QWidget):
+    """The right edge of the heads, which is dragged to make them wider or narrower."""
+
+    def __init__(self, heads: QWidget) -> None:
+        super().__init__(heads)
+        self._heads = heads
+        self._held = 0.0  # from the pointer to the edge
+        self.setCursor(Qt.CursorShape.SizeHorCursor)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._held = self.width() - event.position().x()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        wide = self._heads.mapFromGlobal(event.globalPosition()).x() + self._held
+        self._heads.setFixedWidth(round(min(WIDEST, max(NARROWEST, wide))))
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self._heads.setFixedWidth(WIDTH)
+
+
 class Heads(QWidget):
     """The column of heads, with «+ Track» beside the ruler."""
 
@@ -271,12 +291,15 @@ class Heads(QWidget):
         self._add.setAccessibleName("Add track")
         self._add.setToolTip("Add a picture or a sound track.")
         self._add.clicked.connect(self._ask_kind)
+        self._grip = _Grip(self)
 
     def head(self, track_id: str) -> TrackHead:
         return self._heads[track_id]
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._area.setGeometry(0, TOP, self.width(), max(0, self.height() - TOP))
+        self._grip.setGeometry(self.width() - GRAB, 0, GRAB, self.height())
+        self._grip.raise_()
         self.show_tracks()
 
     def show_tracks(self) -> None:

@@ -4,8 +4,9 @@ from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from ui import theme
-from ui.timeline.clips import RADIUS, elided, text_width
+from ui.timeline.clips import RADIUS
 from ui.timeline.geometry import LANE, RULER, TOP, TRIM
+from ui.timeline.labels import elided, text_width
 
 TIP_HEIGHT = 24
 HINT = QSizeF(284, 52)

@@ -15,6 +15,7 @@ from ui.timeline.states import Thumbnails, Waveform
 
 TILE = 256  # device pixels of a waveform kept as one picture
 TILES = 400
+PICTURES = 600  # scaled ones that are kept
 COARSE = 16  # pairs of the file to one of the coarse level
 
 
@@ -73,7 +74,31 @@ def paint_filmstrip(
         x = round((origin + slot * width) * dpr) / dpr
         # the next slot may begin a device pixel earlier or later; no seam between them
         end = round((origin + (slot + 1) * width) * dpr) / dpr
-        painter.drawImage(QRectF(x, area.top(), end - x, area.height()), picture)
+        fitted = _fitted(picture, round((end - x) * dpr), height)
+        painter.drawImage(QRectF(x, area.top(), end - x, area.height()), fitted)
+
+
+_scaled: OrderedDict[tuple[int, int, int], QImage] = OrderedDict()  # by picture and size
+
+
+def _fitted(picture: QImage, width: int, height: int) -> QImage:
+    """The picture in device pixels, scaled once: scaling at each painting would be felt."""
+    if picture.width() == width and picture.height() == height:
+        return picture
+    key = (picture.cacheKey(), width, height)
+    known = _scaled.get(key)
+    if known is None:
+        known = _scaled[key] = picture.scaled(
+            width,
+            height,
+            Qt.AspectRatioMode.IgnoreAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
+        )
+        while len(_scaled) > PICTURES:
+            _scaled.popitem(last=False)
+    else:
+        _scaled.move_to_end(key)
+    return known
 
 
 class Waves:

@@ -1,6 +1,7 @@
 """The loop of an export: plan, picture, encoder."""
 
 import time
+from collections import abc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from engine.render.export_times import Shown, constant_rate, frame_times, there_
 from engine.render.frame import Planes, to_rgb8
 from engine.render.mixer import Mixer, sample_at
 from engine.render.pingpong import pictures_there_and_back
+from engine.render.plan import Shot
 from engine.render.soundtrack import Soundtrack, pieces
 from engine.timeline.model import Sequence, TrackKind
 from engine.timeline.time import ZERO, Time, TimeRange
@@ -65,7 +67,12 @@ def export(job: ExportJob, report: Report) -> JobResult:
     compositor = Compositor(job.project, sequence.id, Path(job.cache))
     with closing(Mixer(job.project, sequence.id)) as mixer, ExitStack() as held:
         held.callback(compositor.close)
-        forward = frame_times(job.project, sequence, span, job.options.rate, compositor.times)
+
+        def times_of(shot: Shot) -> abc.Sequence[Fraction]:
+            report.step(STAGE, 0, 1)  # hears of a cancel before a file is opened
+            return compositor.times(shot)
+
+        forward = frame_times(job.project, sequence, span, job.options.rate, times_of)
         count = len(forward)
         order = there_and_back(count) if job.options.ping_pong else list(range(count))
         film = _Film(forward, order, *output_size(sequence, job.options))

@@ -16,6 +16,7 @@ from engine.filters.pixels import (
     resized,
     saturated,
     smoothstep,
+    unit_of,
 )
 from engine.filters.strokes import brushed, run_of
 
@@ -26,6 +27,8 @@ LINES = 3  # channel of the plate, after red, green and blue
 
 class Cartoon:
     """A cartoon of each picture. The plate: flattened colours, and what lines are drawn from."""
+
+    is_fine = False
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class Cartoon:
         """What one picture's cartoon is made from, by itself."""
         height, width = picture.shape[:2]
         width, height = self.size(width, height)
-        unit = min(width, height) / 360
+        unit = unit_of(width, height)
         small = resized(picture, width, height)
         calm = floated(np.asarray(cv2.bilateralFilter(small, 5, 40.0, 3.0), np.uint8))
         grey = luma(calm)

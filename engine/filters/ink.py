@@ -17,6 +17,7 @@ from engine.filters.pixels import (
     resized,
     saturated,
     smoothstep,
+    unit_of,
 )
 from engine.filters.strokes import run_of
 
@@ -35,10 +36,13 @@ LAYERS = ((-48.0, 0.62), (-42.0, 0.40), (38.0, 0.22))
 
 LINES, TONE, HATCH = 0, 1, 2  # channels of the plate; hatching takes the rest
 HATCH_KEEP = 0.2  # the power of the carrying of hatching: it must ride on the shapes
+MOST_RESTORED = 1.35  # the contrast that is given back in one step
 
 
 class Ink:
     """A drawing of each picture. The plate: what lines, tone and hatching are drawn from."""
+
+    is_fine = True
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Ink:
         self._ink = np.array(INKS[ink], np.float32)
         self._paper = np.array(PAPERS[paper], np.float32)
         self._pattern: Field | None = None
+        self._reach = 9  # pixels, more than two lines of hatching
         layers = len(LAYERS) if shading == "hatch" else 0
         self.keep = np.array([1.0, 1.0] + [HATCH_KEEP] * layers, np.float32)
 
@@ -73,7 +78,7 @@ class Ink:
         """What one picture's drawing is made from, by itself."""
         height, width = picture.shape[:2]
         width, height = self.size(width, height)
-        unit = min(width, height) / 360
+        unit = unit_of(width, height)
         grey = luma(floated(resized(picture, width, height)))
         calm = blurred(grey, 0.6)
         pen = max(0.8, 0.5 * self._line * unit)
@@ -89,7 +94,8 @@ class Ink:
         """The carried plate with the hatching's contrast restored, which moving wears down."""
         if self._shading == "hatch":
             worn = plate[:, :, HATCH:]
-            plate[:, :, HATCH:] = np.clip(worn * np.float32(1.02), -1, 1)
+            height = np.sqrt(2 * np.asarray(cv2.blur(worn * worn, (self._reach, self._reach))))
+            plate[:, :, HATCH:] = worn * np.clip(0.97 / (height + 0.02), 1.0, MOST_RESTORED)
         return plate
 
     def finish(self, plate: Field, picture: Picture) -> Picture:
@@ -146,6 +152,7 @@ class Ink:
                 waves.append(np.cos(across * np.float32(2 * np.pi / period)))
             pattern = np.dstack(waves).astype(np.float32)
             self._pattern = pattern
+            self._reach = 2 * round(1.2 * period) + 1
         return pattern
 
 

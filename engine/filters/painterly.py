@@ -15,6 +15,7 @@ from engine.filters.pixels import (
     saturated,
     shrunk,
     smoothstep,
+    unit_of,
 )
 from engine.filters.strokes import Run, along, brushed, paths, run_of
 
@@ -24,6 +25,8 @@ HALF_SIZE_RADIUS = 5.0  # pixels from which the broad brush paints at half the s
 
 class Painterly:
     """A painting of each picture. The plate that is carried is the painting: (h, w, 3), 0..1."""
+
+    is_fine = False
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class Painterly:
         height, width = picture.shape[:2]
         width, height = self.size(width, height)
         rgb = floated(resized(picture, width, height))
-        unit = min(width, height) / 360
+        unit = unit_of(width, height)
         radius = max(1.0, self._brush * unit)
         grey = luma(rgb)
         run = run_of(blurred(grey, 0.4 + 0.25 * radius), 1.0 + 0.7 * radius)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB, or (H, W, 4) straight RGBA
 Field: TypeAlias = NDArray[np.float32]  # (H, W) or (H, W, C)
 
+LEAST_UNIT = 0.75  # in a tiny picture the thinnest and the default line would be one
+
 LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 
 
@@ -31,6 +33,11 @@ def fitted(width: int, height: int, long_side: int) -> tuple[int, int]:
     if longest <= long_side:
         return width, height
     return max(1, round(width * long_side / longest)), max(1, round(height * long_side / longest))
+
+
+def unit_of(width: int, height: int) -> float:
+    """Pixels of a picture that one at 360 lines stands for; strokes and lines are sized by it."""
+    return max(min(width, height) / 360, LEAST_UNIT)
 
 
 def resized(array: Picture, width: int, height: int) -> Picture:

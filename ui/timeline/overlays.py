@@ -16,7 +16,8 @@ def paint_box(painter: QPainter, box: QRectF, added: bool) -> None:
     """The part that a gesture removes or adds: hatched, dashed."""
     dpr = painter.device().devicePixelRatio()
     token = "accent" if added else "text3"
-    painter.fillRect(box, theme.mixed("app", 0.55))
+    if not added:
+        painter.fillRect(box, theme.mixed("app", 0.55))
     painter.setOpacity(0.45)
     painter.setBrushOrigin(box.topLeft())
     painter.fillRect(box, theme.hatch(token, 1.5, 8, scale=dpr))

@@ -32,6 +32,7 @@ class SoundPage(QWidget):
             field.changed.connect(
                 lambda value, gesture, name=name: self._tell(name, value, gesture)
             )
+            field.number.setFixedWidth(72)
             self._rows[name] = field
             inner.addWidget(LabelledRow(text, field, line, self))
         inner.addStretch(1)

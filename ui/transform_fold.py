@@ -53,8 +53,8 @@ class TransformFold(Fold):
         self._add_slider("scale", "Scale", 1, 400, 1, "%", 100)
         self._add_slider("rotation", "Rotation", -180, 180, 1, "°", 0)
         self._add_slider("opacity", "Opacity", 0, 100, 1, "%", 100)
-        self._add_pair("Crop sides", ("crop_left", "crop_right"), ("Left", "Right"), 0, 95, "%")
-        self._add_pair("Crop top, foot", ("crop_top", "crop_bottom"), ("Top", "Foot"), 0, 95, "%")
+        self._add_pair("Crop", ("crop_left", "crop_right"), ("Left", "Right"), 0, 95, "%")
+        self._add_pair("", ("crop_top", "crop_bottom"), ("Top", "Bottom"), 0, 95, "%")
         self.show_transforms(self._shown, self._width, self._height)
 
     def _add_pair(
@@ -68,7 +68,7 @@ class TransformFold(Fold):
     ) -> None:
         made = []
         for name, word in zip(names, words, strict=True):
-            name_of = f"{text}: {word}"
+            name_of = f"{text or 'Crop'}: {word}"
             number = NumberField(name_of, low, high, 1, unit, self, mark=word[0])
             number.edited.connect(
                 lambda value, gesture, name=name: self._tell(name, value, gesture)

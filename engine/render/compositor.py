@@ -220,9 +220,10 @@ def _composed(moment: FramePlan, fetch: Fetch, width: int, height: int) -> Plane
         alone = _native(first, layer.shot, width, height)
         if layer.partner is None and alone is not None:
             return alone
-        other = second and layer.partner and _native(second, layer.partner, width, height)
-        if alone is not None and other is not None:
-            return _dissolved(alone, other, layer.mix)
+        if alone is not None and second is not None and layer.partner is not None:
+            other = _native(second, layer.partner, width, height)
+            if other is not None:
+                return _dissolved(alone, other, layer.mix)
     got = {id(layer.shot): first, id(layer.partner): second}
     return _stacked(moment.layers, lambda shot, *_: got[id(shot)], width, height)
 

@@ -336,14 +336,18 @@ def test_stepping_back_decodes_each_stretch_once(
 
 
 def test_pictures_survive_an_edit_elsewhere(
-    compositor: Compositor, numbers: Asset, tmp_path: Path
+    compositor: Compositor, numbers: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = compositor.picture(F(20, 25), 80, 48)[0]
     moved = project(
         [numbers], video(clip("numbers", 1, F(20, 25), source=F(10, 25))), width=160, height=96
     )
     compositor.replace(moved)
-    # Without the file: what shows now comes from memory.
+
+    def decoded(*_: object) -> Planes:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(SourcePool, "picture", decoded)
     after, _, error = compositor.picture(1 + F(10, 25), 80, 48)
     assert error == ""
     assert np.array_equal(before, after)

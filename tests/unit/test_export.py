@@ -10,6 +10,8 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.errors import Cancelled, EngineError, OutputError
@@ -132,6 +134,25 @@ def test_cuts_and_gaps_come_in_order(numbers: Asset, tmp_path: Path) -> None:
     assert all(one.max() < 40 for one in shown[6:8])
     assert [read_number(one) for one in shown[8:]] == [25, 26]
     reader.close()
+
+
+CUTS = st.lists(st.tuples(st.integers(0, 45), st.integers(1, 5)), min_size=1, max_size=6)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(CUTS)
+def test_any_list_of_cuts_comes_out_picture_by_picture(
+    numbers: Asset, tmp_path_factory: pytest.TempPathFactory, cuts: list[tuple[int, int]]
+) -> None:
+    clips, at = [], 0
+    for source, length in cuts:
+        clips.append(clip("numbers", F(at, 25), F(length, 25), source=F(source, 25)))
+        at += length
+    out = tmp_path_factory.mktemp("cuts") / "out.mp4"
+    run(project([numbers], video(*clips), width=160, height=96), out)
+    expected = [number for source, length in cuts for number in range(source, source + length)]
+    assert pictures(out) == expected
+    assert times(out) == ([F(index, 25) for index in range(at)], F(at, 25))
 
 
 def test_variable_delays_are_kept(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ class QueuePanel(QFrame):
         self._stack.setCurrentWidget(self._scroll if self._entries else self._empty)
         again = next((one for one in self._entries if one.job.id == focused), None)
         if again is not None:
+            again.show()  # a hidden widget would take the focus only later, or never
             again.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _section(self, title: str, number: int) -> QWidget:

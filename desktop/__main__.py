@@ -7,7 +7,7 @@ def main() -> None:
     """Starts Reelwright."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0].endswith(".reel"):
-        from desktop.app import run_window
+        from desktop.shell import run_window
 
         sys.exit(run_window(arguments))
     from desktop.cli import run

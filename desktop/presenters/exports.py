@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QFileDialog
 
 from desktop import exporting, naming
@@ -116,7 +117,7 @@ class ExportPresenter(QObject):
     def _forget_sheet(self) -> None:
         self._sheet = None
 
-    def _preview(self, picture: object, _at: object) -> None:
+    def _preview(self, picture: QImage, _at: object) -> None:
         if self._sheet is not None:
             self._sheet.set_preview(picture)
 

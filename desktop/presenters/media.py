@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from PySide6.QtCore import QObject, QUrl
+from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog
 
@@ -24,6 +24,8 @@ Change = Callable[[Asset], Asset]
 
 class MediaPresenter(QObject):
     """Fills the bin and brings files in."""
+
+    project_requested = Signal(str)  # a project file was dropped
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.window)
@@ -141,8 +143,7 @@ class MediaPresenter(QObject):
         """On the bin: into Media. Elsewhere, while the timeline is empty: its first clips."""
         projects = [path for path in paths if path.lower().endswith(".reel")]
         if projects:
-            self._parts.actions["file.open"].setData(projects[0])
-            self._parts.actions["file.open"].trigger()
+            self.project_requested.emit(projects[0])
             return
         if where != "bin" and self._parts.editor.sequence.duration == 0:
             self._parts.importer.bring(

@@ -1,8 +1,8 @@
 """The focus ring: one frame that follows the focus of buttons, switches, knobs and lists."""
 
-from PySide6.QtCore import QEvent, QObject, QRectF, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QApplication, QTabBar, QWidget
+from PySide6.QtWidgets import QAbstractButton, QAbstractScrollArea, QApplication, QTabBar, QWidget
 from shiboken6 import isValid
 
 from ui import theme
@@ -16,29 +16,31 @@ FOLLOWED = (QEvent.Type.Move, QEvent.Type.Resize, QEvent.Type.Show, QEvent.Type.
 class FocusRing(QObject):
     """2 px of accent, 2 px outside the widget that has the focus by the keyboard.
 
-    Fields draw their own border instead. The frame is a sibling of its target, so it scrolls
-    along and may be deleted with it: then a new one is made.
+    Fields draw their own border instead. The frame is a child of what scrolls, or of the
+    window; it may be deleted with that: then a new one is made.
     """
 
     def __init__(self, app: QApplication) -> None:
         super().__init__(app)
         self._frame: _Frame | None = None
         self._target: QWidget | None = None
+        self._host: QWidget | None = None
+        self._watched: list[QWidget] = []
         app.focusChanged.connect(self._follow)
 
     def _follow(self, _old: QWidget | None, new: QWidget | None) -> None:
-        if self._target is not None and isValid(self._target):
-            self._target.removeEventFilter(self)
-        ringed = isinstance(new, (QAbstractButton, Slider, QTabBar)) or (
-            new is not None and bool(new.property("focus_ring"))
-        )
-        by_keys = new is not None and new.window().testAttribute(
-            Qt.WidgetAttribute.WA_KeyboardFocusChange
-        )
-        ringed = ringed and by_keys
-        self._target = new if ringed else None
-        if new is not None and ringed:
-            new.installEventFilter(self)
+        for widget in self._watched:
+            if isValid(widget):
+                widget.removeEventFilter(self)
+        self._watched = []
+        self._target = new if new is not None and _is_ringed(new) else None
+        if self._target is not None:
+            self._host = _host(self._target)
+            widget = self._target
+            while widget is not self._host:
+                self._watched.append(widget)
+                widget.installEventFilter(self)
+                widget = widget.parentWidget() or self._host
         self._place()
 
     def _place(self) -> None:
@@ -47,21 +49,39 @@ class FocusRing(QObject):
             if frame is not None and isValid(frame):
                 frame.hide()
             return
-        parent = target.parentWidget() or target
+        host = self._host or target
         if frame is None or not isValid(frame):
-            self._frame = frame = _Frame(parent)
-        elif frame.parentWidget() is not parent:
-            frame.setParent(parent)
+            self._frame = frame = _Frame(host)
+        elif frame.parentWidget() is not host:
+            frame.setParent(host)
         grow = GAP + LINE
+        corner = target.mapTo(host, QPoint(0, 0))
+        area = QRect(corner, target.size())
         frame.is_round = target.property("kind") == "play"
-        frame.setGeometry(target.geometry().adjusted(-grow, -grow, grow, grow))
+        frame.setGeometry(area.adjusted(-grow, -grow, grow, grow))
         frame.raise_()
         frame.show()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self._target and event.type() in FOLLOWED:
+        if event.type() in FOLLOWED:
             self._place()
         return False
+
+
+def _is_ringed(widget: QWidget) -> bool:
+    by_keys = widget.window().testAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange)
+    kinds = isinstance(widget, (QAbstractButton, Slider, QTabBar))
+    return by_keys and (kinds or bool(widget.property("focus_ring")))
+
+
+def _host(target: QWidget) -> QWidget:
+    """The content of the scroll area round `target`, or the window: there is room for the frame."""
+    widget = target
+    while (parent := widget.parentWidget()) is not None and not widget.isWindow():
+        if isinstance(parent.parentWidget(), QAbstractScrollArea) and widget is not target:
+            return widget
+        widget = parent
+    return widget
 
 
 class _Frame(QWidget):

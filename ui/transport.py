@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QResizeEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QMenu, QToolButton, QWidget, QWidgetAction
 
 from engine.errors import EditError
@@ -26,8 +26,8 @@ class TimecodeField(QLineEdit):
         super().__init__("00:00:00:00", parent)
         self.setProperty("kind", "bare")
         self.setFont(theme.font("timecode"))
-        self.setFixedWidth(108)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFixedWidth(110)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         with_help(self, "Time", "", "Click to type: 5:10, 00:00:05:10, or +12 frames.")
         self._rate = Fraction(25)
         self._now: Time = ZERO
@@ -49,6 +49,12 @@ class TimecodeField(QLineEdit):
             return
         self.clearFocus()
         self.time_requested.emit(wanted)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if self.hasFocus():
+            super().mousePressEvent(event)
+        else:  # the first click takes all, so that typing replaces it
+            self.setFocus(Qt.FocusReason.MouseFocusReason)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)

@@ -55,6 +55,15 @@ def test_typed_times(qtbot: QtBot, text: str, seconds: Fraction) -> None:
     assert told.args == [seconds]
 
 
+def test_the_first_click_takes_all_so_that_typing_replaces_it(qtbot: QtBot) -> None:
+    transport = shown(qtbot)
+    edit = field(transport)
+    edit.clearFocus()
+    QTest.mouseClick(edit, Qt.MouseButton.LeftButton, pos=edit.rect().center())
+    QTest.keyClicks(edit, "5:10")
+    assert edit.text() == "5:10"
+
+
 def test_nonsense_is_refused_and_the_time_comes_back(qtbot: QtBot) -> None:
     transport = shown(qtbot)
     with qtbot.waitSignal(transport.refused) as told:

@@ -5,7 +5,7 @@ import sys
 from fractions import Fraction
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, Qt, QUrl
 from PySide6.QtGui import QAction, QColor, QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QDialog, QPushButton, QWidget
@@ -143,7 +143,9 @@ def test_the_ring_is_for_the_keyboard(qtbot: QtBot) -> None:
     assert frame is not None
     assert frame.isVisible()
     focus = QApplication.focusWidget()
-    assert frame.geometry() == focus.geometry().adjusted(-4, -4, 4, 4)
+    assert focus is not None
+    at = QRect(focus.mapTo(window, QPoint(0, 0)), focus.size())
+    assert frame.geometry() == at.adjusted(-4, -4, 4, 4)
     focus.clearFocus()
     assert not frame.isVisible()
 

@@ -45,6 +45,7 @@ class MediaService(QObject):
         self._asked: dict[int, tuple[Request, Answer]] = {}
         self._survived: dict[int, int] = {}  # deaths of the child that an ask has seen
         self._deaths = 0
+        self._is_closed = False
         self._came.connect(self._take, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -66,7 +67,8 @@ class MediaService(QObject):
             self.failed.emit(error.message, error.hint)
 
     def stop(self) -> None:
-        """Ends the child; what was asked is forgotten."""
+        """Ends the child for good; what was asked is forgotten."""
+        self._is_closed = True
         self._generation += 1
         self._asked.clear()
         if self._client is not None:
@@ -75,7 +77,7 @@ class MediaService(QObject):
 
     def send(self, request: Request) -> None:
         """Sends a request that answers through `arrived`."""
-        if self._client is None:
+        if self._client is None and not self._is_closed:
             self.start()
         if self._client is not None:
             # a child that has just died says so by Gone, which starts the next one

@@ -29,7 +29,7 @@ class Kit:
     needed_bytes: int
 
 
-RUN = Kit("run", "", 1_400_000_000)
+RUN = Kit("run", "", 1_600_000_000)
 DEVELOP = Kit("develop", "[models,dev]", 3_000_000_000)
 
 

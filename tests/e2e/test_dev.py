@@ -207,7 +207,7 @@ def test_a_folder_of_somebody_else_is_not_touched(root: Path) -> None:
 def test_too_little_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=200_000_000))
-    with pytest.raises(SetupError, match=r"0\.2 GB free; about 1\.4 GB are needed"):
+    with pytest.raises(SetupError, match=r"0\.2 GB free; about 1\.6 GB are needed"):
         environment.ready(root, RUN, ())
 
 

@@ -28,8 +28,6 @@ LINES = 3  # channel of the plate, after red, green and blue
 class Cartoon:
     """A cartoon of each picture. The plate: flattened colours, and what lines are drawn from."""
 
-    is_fine = False
-
     def __init__(
         self,
         *,

@@ -36,13 +36,12 @@ LAYERS = ((-48.0, 0.62), (-42.0, 0.40), (38.0, 0.22))
 
 LINES, TONE, HATCH = 0, 1, 2  # channels of the plate; hatching takes the rest
 HATCH_KEEP = 0.2  # the power of the carrying of hatching: it must ride on the shapes
-MOST_RESTORED = 1.35  # the contrast that is given back in one step
+LEAST_HEIGHT = 0.6  # of the hatching's waves: what moving wears down further is given back,
+MOST_RESTORED = 1.3  # in steps of so much at most
 
 
 class Ink:
     """A drawing of each picture. The plate: what lines, tone and hatching are drawn from."""
-
-    is_fine = True
 
     def __init__(
         self,
@@ -94,8 +93,8 @@ class Ink:
         """The carried plate with the hatching's contrast restored, which moving wears down."""
         if self._shading == "hatch":
             worn = plate[:, :, HATCH:]
-            height = np.sqrt(2 * np.asarray(cv2.blur(worn * worn, (self._reach, self._reach))))
-            plate[:, :, HATCH:] = worn * np.clip(0.97 / (height + 0.02), 1.0, MOST_RESTORED)
+            height = np.sqrt(2 * cv2.blur(worn * worn, (self._reach, self._reach)))
+            plate[:, :, HATCH:] = worn * np.clip(LEAST_HEIGHT / (height + 0.02), 1.0, MOST_RESTORED)
         return plate
 
     def finish(self, plate: Field, picture: Picture) -> Picture:

@@ -26,8 +26,6 @@ HALF_SIZE_RADIUS = 5.0  # pixels from which the broad brush paints at half the s
 class Painterly:
     """A painting of each picture. The plate that is carried is the painting: (h, w, 3), 0..1."""
 
-    is_fine = False
-
     def __init__(
         self,
         *,

@@ -93,13 +93,12 @@ def saturated(field: Field, amount: float) -> Field:
     return np.asarray(grey + (field - grey) * np.float32(amount), np.float32)
 
 
-def sampled(field: Field, across: Field, down: Field, *, cubic: bool = False) -> Field:
+def sampled(field: Field, across: Field, down: Field) -> Field:
     """`field` read at the positions (across, down) in pixels; the border is mirrored."""
     if field.ndim == 3 and field.shape[2] > 4:  # remap takes four channels at most
         parts = (field[:, :, i : i + 4] for i in range(0, field.shape[2], 4))
-        return np.dstack([sampled(part, across, down, cubic=cubic) for part in parts])
-    method = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
-    result = cv2.remap(field, across, down, method, borderMode=cv2.BORDER_REFLECT_101)
+        return np.dstack([sampled(part, across, down) for part in parts])
+    result = cv2.remap(field, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(result, np.float32)
 
 

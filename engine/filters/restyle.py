@@ -23,11 +23,9 @@ class Style(Protocol):
     """How one picture is drawn, in two halves: what is carried comes between them.
 
     A plate is (h, w, C) at `size`. `keep`: (C,), the power to which the share of the plate before
-    is taken; below 1 a channel is carried more faithfully. `is_fine`: what is carried is as fine
-    as a few pixels, and must not be softened by being moved.
+    is taken; below 1 a channel is carried more faithfully.
     """
 
-    is_fine: bool
     keep: Field
 
     def size(self, width: int, height: int) -> tuple[int, int]: ...
@@ -142,7 +140,6 @@ def carry(style: Style, before: Field, fresh: Field, moved: Motion | None, share
     """The fresh plate mixed with the one before, moved to where its parts are now."""
     if moved is None or moved.is_cut:
         return fresh
-    brought = sampled(before, moved.across, moved.down, cubic=style.is_fine)
-    brought = style.settled(brought)
+    brought = style.settled(sampled(before, moved.across, moved.down))
     shares = np.power(np.float32(share), style.keep)
     return np.asarray(fresh + (brought - fresh) * (moved.trust[:, :, None] * shares), np.float32)

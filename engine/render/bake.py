@@ -168,7 +168,8 @@ def _runs(stage: Stage, needed: Collection[int], count: int, cache: SegmentCache
         if run is not None:
             yield run
         first = start if state >= 0 else max(0, start - stage.warm_up)
-        run = _Run(start, stop, first, frozenset((part,)), state)
+        passed = (one for one in range(begin, part) if not cache.has(part_name(stage, one)))
+        run = _Run(start, stop, first, frozenset((*passed, part)), state)
     if run is not None:
         yield run
 

@@ -45,7 +45,7 @@ def test_carrying_does_not_blur_the_style_away(name: str, workers: Workers) -> N
     alone, _ = style(name, CLIP, workers, steadiness=0)
     carried, _ = style(name, CLIP, workers)
     contrast = float(alone[-1].std())
-    assert float(carried[-1].std()) > 0.75 * contrast
+    assert float(carried[-1].std()) > 0.7 * contrast
 
 
 @pytest.mark.parametrize("name", STYLES)

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import msgspec
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QImage, QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QDialog,
     QFrame,
     QHBoxLayout,
     QLineEdit,
@@ -18,8 +17,7 @@ from PySide6.QtWidgets import (
 from engine.jobs import DITHERS, ExportOptions, Format, Sound
 from engine.timeline.model import Sequence, TrackKind, new_sequence
 from engine.timeline.time import timecode
-from ui import theme
-from ui.controls import Elided, icon_button, label, push_button, with_help
+from ui.controls import Elided, label, push_button, with_help
 from ui.export_parts import PreviewArea, Tile, labelled
 from ui.export_presets import (
     QUALITIES,
@@ -34,12 +32,13 @@ from ui.export_presets import (
 from ui.fields import NumberField, NumberRow
 from ui.inputs import Choice, Segments, Switch, Tick
 from ui.panels import Sign, column, row, surface
+from ui.sheet import Sheet
 
 SIZE = QSize(1000, 676)
 NextName = Callable[[str, str, str], str]  # folder, prefix, suffix -> file name
 
 
-class ExportSheet(QDialog):
+class ExportSheet(Sheet):
     """A dialog of 1000 x 676 without a frame of the system's. Built when it is asked for."""
 
     export_requested = Signal(object, str, str, bool, bool)  # folder, prefix, save, remember
@@ -47,10 +46,7 @@ class ExportSheet(QDialog):
     options_changed = Signal(object)  # ExportOptions: show a preview of them
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Export")
-        self.setWindowFlags(Qt.WindowType.Dialog | Qt.WindowType.FramelessWindowHint)
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
+        super().__init__("Export", parent)
         self.setFixedSize(SIZE)
         self._sequence = new_sequence()
         self._source_rate: Fraction | None = None
@@ -59,9 +55,6 @@ class ExportSheet(QDialog):
         self._folder = ""
         self._next_name: NextName = lambda _folder, prefix, suffix: f"{prefix}_001.{suffix}"
         self._has_sound = False
-        self._drag: QPoint | None = None
-        outer = column(self, (1, 1, 1, 1))
-        outer.addWidget(self._header())
         middle = row(gap=0)
         left = QWidget(self)
         left.setFixedWidth(527)
@@ -72,23 +65,10 @@ class ExportSheet(QDialog):
         right = QWidget(self)
         self._build_preview(right)
         middle.addWidget(right, 1)
-        outer.addLayout(middle, 1)
-        outer.addWidget(self._footer())
+        self.column.addLayout(middle, 1)
+        self.column.addWidget(self._footer())
 
     # Building
-
-    def _header(self) -> QFrame:
-        head = surface("clear_top", self)
-        head.setFixedHeight(44)
-        inner = row(head, (20, 0, 12, 0), 8)
-        inner.addWidget(label("Export", "heading", parent=head))
-        self._name = label("", "small", tone="text2", parent=head)
-        inner.addWidget(self._name)
-        inner.addStretch(1)
-        close = icon_button("close", "Close", "Esc", parent=head)
-        close.clicked.connect(self.reject)
-        inner.addWidget(close)
-        return head
 
     def _build_form(self, left: QWidget) -> None:
         tiles = row(gap=8)
@@ -259,7 +239,7 @@ class ExportSheet(QDialog):
     def set_sequence(self, sequence: Sequence, source_rate: Fraction | None = None) -> None:
         """What is exported. `source_rate`: frames a second of «Same as source», if it is known."""
         self._sequence, self._source_rate = sequence, source_rate
-        self._name.setText(sequence.name)
+        self.set_subject(sequence.name)
         self._has_sound = any(
             track.clips for track in sequence.tracks if track.kind is TrackKind.AUDIO
         )
@@ -441,15 +421,6 @@ class ExportSheet(QDialog):
         self._note.setText(" ".join(notes))
         self._export.setEnabled(result.frames > 0)
 
-    # The dialog itself
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(theme.colour("border"), 1))
-        painter.setBrush(theme.colour("panel"))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._export.isEnabled():
             focus = self.focusWidget()
@@ -457,17 +428,6 @@ class ExportSheet(QDialog):
                 self._ask()
                 return
         super().keyPressEvent(event)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.position().y() < 44:
-            self._drag = event.globalPosition().toPoint() - self.pos()
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        if self._drag is not None:
-            self.move(event.globalPosition().toPoint() - self._drag)
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        self._drag = None
 
 
 def _upright(parent: QWidget) -> QFrame:

@@ -152,6 +152,8 @@ class NumberField(QLineEdit):
             self.clearFocus()
         else:
             super().keyPressEvent(event)
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+                event.accept()  # a dialog would take it for its default button
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if self.hasFocus() or event.button() != Qt.MouseButton.LeftButton:

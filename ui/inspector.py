@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import (
-    QApplication,
     QFrame,
     QLabel,
     QScrollArea,
@@ -15,85 +14,15 @@ from PySide6.QtWidgets import (
 
 from engine.timeline.model import Clip, EffectUse, Project, Sequence, TrackKind
 from engine.timeline.time import timecode
-from ui.controls import Elided, icon_button, label, paint_ring, push_button, set_kind, with_help
+from ui.controls import Elided, icon_button, label
 from ui.effect_card import EffectCard, UseState, effect_menu, states_of
-from ui.panels import EmptyState, Fold, Header, Sign, Tabs, column, row, surface
+from ui.panels import EmptyState, Fold, Header, Tabs, column, row
 from ui.pictures import Picture
+from ui.render_foot import RenderFoot
 from ui.sound_page import SoundPage
 from ui.transform_fold import TransformFold
 
 Targets = tuple[tuple[str, str], ...]  # (clip id, effect use id)
-
-
-class RenderButton(QWidget):
-    """Render, «42 % · Cancel» with a ring, or «Rendered»."""
-
-    render_requested = Signal(bool)  # all stale ones
-    cancel_requested = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        inner = row(self)
-        self._button = push_button("Render", "primary", parent=self)
-        self._button.clicked.connect(self._click)
-        inner.addWidget(self._button)
-        self._running = False
-        self._ring = _Ring(self._button)
-        self._ring.hide()
-
-    def show_state(self, name: str, fraction: float, clips: int) -> None:
-        """State: "stale", "running", "waiting", "fresh", or "" when there is nothing to render."""
-        self._running = name in ("running", "waiting")
-        self._ring.setVisible(self._running)
-        self._ring.set_fraction(fraction)
-        set_kind(self._button, "" if self._running else "primary")
-        words = f"Render {clips} clips" if clips > 1 else "Render"
-        if name == "running":
-            words = f"{round(fraction * 100)} % · Cancel"
-        elif name == "waiting":
-            words = "Waiting · Cancel"
-        elif name == "fresh":
-            words = "Rendered"
-        self._button.setText(words)
-        self._place_ring()
-        self._button.setEnabled(name not in ("fresh", ""))
-        if self._running:
-            with_help(self._button, "Cancel")
-        elif name == "fresh":
-            with_help(self._button, words, "", "Everything here is rendered.")
-        else:
-            line = "Shift renders all stale effects of the sequence."
-            with_help(self._button, words, "Ctrl+R", line)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._place_ring()
-
-    def _place_ring(self) -> None:
-        words = self._button.fontMetrics().horizontalAdvance(self._button.text())
-        self._ring.move(max(8, (self.width() - words) // 2 - 26), (self.height() - 16) // 2)
-
-    def _click(self) -> None:
-        if self._running:
-            self.cancel_requested.emit()
-            return
-        shift = Qt.KeyboardModifier.ShiftModifier
-        self.render_requested.emit(bool(QApplication.keyboardModifiers() & shift))
-
-
-class _Ring(QWidget):
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setFixedSize(16, 16)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self._fraction = 0.0
-
-    def set_fraction(self, fraction: float) -> None:
-        self._fraction = fraction
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        paint_ring(QPainter(self), self.rect().toRectF(), self._fraction)
 
 
 class Inspector(QFrame):
@@ -141,28 +70,16 @@ class Inspector(QFrame):
         self._sound: SoundPage | None = None
         self._no_sound: EmptyState | None = None
         self._no_picture: EmptyState | None = None
-        self._foot = self._make_foot()
+        self._foot = RenderFoot(self)
+        self._foot.render_button.render_requested.connect(
+            lambda every: self.render_requested.emit(self._ids(), every)
+        )
+        self._foot.render_button.cancel_requested.connect(
+            lambda: self.cancel_requested.emit(self._ids())
+        )
         outer.addWidget(self._foot)
         self._foot.hide()
         self.tabs.currentChanged.connect(self._refresh)
-
-    def _make_foot(self) -> QFrame:
-        foot = surface("panel_foot", self)
-        foot.setFixedHeight(76)
-        inner = column(foot, (12, 8, 12, 12), 6)
-        line = row(gap=8)
-        self._plan_sign = Sign("chip", "accent", 16, foot)
-        self._plan = Elided("", "small", token="text2", tabular=True, parent=foot)
-        line.addWidget(self._plan_sign)
-        line.addWidget(self._plan, 1)
-        inner.addLayout(line)
-        self._render = RenderButton(foot)
-        self._render.render_requested.connect(
-            lambda every: self.render_requested.emit(self._ids(), every)
-        )
-        self._render.cancel_requested.connect(lambda: self.cancel_requested.emit(self._ids()))
-        inner.addWidget(self._render)
-        return foot
 
     def _make_page(self) -> QScrollArea:
         """The page of a picture clip, made when one is first selected."""
@@ -252,12 +169,11 @@ class Inspector(QFrame):
 
     def set_plan(self, text: str, sign: str = "chip") -> None:
         """The price before the run: «On the CPU · about 3 min · 0.6 GB»."""
-        self._plan.set_text(text)
-        self._plan_sign.set(sign, "warn" if sign == "warning" else "accent")
+        self._foot.set_plan(text, sign)
 
     def set_render(self, name: str, fraction: float = 0.0) -> None:
         """State: "stale", "running", "waiting", "fresh", or "" when there is nothing to render."""
-        self._render.show_state(name, fraction, len(self._pictures))
+        self._foot.render_button.show_state(name, fraction, len(self._pictures))
 
     def set_thumbnail(self, image: QImage | None) -> None:
         if self._page is not None:

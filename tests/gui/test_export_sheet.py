@@ -167,6 +167,17 @@ def test_enter_exports_under_the_next_name(qtbot: QtBot) -> None:
     assert not sheet.isVisible()
 
 
+def test_enter_in_a_number_only_takes_the_number(qtbot: QtBot) -> None:
+    sheet = shown(qtbot)
+    sheet._width.setFocus()
+    sheet._width.selectAll()
+    with qtbot.assertNotEmitted(sheet.export_requested):
+        QTest.keyClicks(sheet._width, "320")
+        QTest.keyClick(sheet._width, Qt.Key.Key_Return)
+    assert sheet.options().width == 320
+    assert sheet.isVisible()
+
+
 def test_not_saved_is_only_rendered(qtbot: QtBot) -> None:
     sheet = shown(qtbot)
     press(sheet, "Save")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import is_
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent
@@ -107,6 +108,7 @@ class EffectCard(QFrame):
         self._fields: dict[str, Field] = {}
         self._rows: dict[str, LabelledRow] = {}
         self._advanced: Fold | None = None
+        self._shown: list[EffectUse] = []
         self._outer = outer = column(self, (8, 6, 8, 8), 3)
         outer.addLayout(self._head())
         if self._kind is None or self._engine is None:
@@ -175,6 +177,9 @@ class EffectCard(QFrame):
 
     def show_uses(self, uses: list[EffectUse]) -> None:
         """Shows the values that `uses` share; where they differ, «Mixed»."""
+        if len(uses) == len(self._shown) and all(map(is_, uses, self._shown)):
+            return  # values are never changed in place
+        self._shown = uses
         self.use = uses[0]
         enabled = any(use.enabled for use in uses)
         self._eye.setIcon(

@@ -96,7 +96,7 @@ class JobQueue(QObject):
         self._saver.timeout.connect(self.save)
         self._entries, self._is_paused, self.damaged_file = read(self._path)
         if self.damaged_file is not None:
-            self._saver.start()
+            self._save_soon()
         self._starter = self._timer(0)
         self._starter.timeout.connect(self._schedule)
         self._starter.start()
@@ -264,7 +264,7 @@ class JobQueue(QObject):
                 ),
             )
         self.entries_changed.emit()
-        self._saver.start()
+        self._save_soon()
 
     def _child(self, lane: _Lane) -> Client:
         """The lane's child, a new one where there is none. Raises WorkerError."""
@@ -370,9 +370,14 @@ class JobQueue(QObject):
 
     def _rearranged(self) -> None:
         self.entries_changed.emit()
-        self._saver.start()
+        self._save_soon()
         # not at once: who has just added a job may still be in the middle of its own work
         self._starter.start()
+
+    def _save_soon(self) -> None:
+        """Within `_SAVE_MS`, however often things change."""
+        if not self._saver.isActive():
+            self._saver.start()
 
     def _forget_old(self) -> None:
         over = [one for one in self._entries if one.state in IS_OVER]

@@ -46,7 +46,7 @@ def measure(children: int = CHILDREN, editors: int = EDITORS) -> Table:
         ]
         if ended:
             times = [one.seconds for one in ended]
-            right = sum(one.rows == 3 and one.litter == 0 for one in ended)
+            right = sum(one.rows == 3 and not one.litter for one in ended)
             table.rows.append(
                 (
                     f"editor with {ended[0].children} children",

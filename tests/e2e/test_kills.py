@@ -39,4 +39,4 @@ def test_a_killed_editor_leaves_nothing_behind(film: Path, tmp_path: Path) -> No
     assert ended.children == 3
     assert ended.seconds < 2.0
     assert ended.rows == 3
-    assert ended.litter == 0
+    assert not ended.litter

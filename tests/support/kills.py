@@ -200,7 +200,7 @@ told = []
 def tell(_):
     if not told and sum(one.done > 0 for one in queue.entries) == count:
         told.append(1)
-        print(*queue.pids, flush=True)
+        print(ring.name, *queue.pids, flush=True)
 queue.entry_changed.connect(tell)
 app.exec()
 """
@@ -213,7 +213,7 @@ class EditorKilled:
     children: int
     seconds: float  # until the last child was gone
     rows: int  # of the queue that are on disk afterwards
-    litter: int  # shared memory left behind
+    litter: bool  # the ring's shared memory is left behind
 
 
 def kill_editor(film: Asset, folder: Path, delay: float) -> EditorKilled:
@@ -223,7 +223,6 @@ def kill_editor(film: Asset, folder: Path, delay: float) -> EditorKilled:
     effect = job_of("effect", film, folder / "effect")
     plain = job_of("export", msgspec.structs.replace(film, id=new_id()), folder / "export")
     jobs = [effect, plain, SelfTestJob(role="gpu", steps=100_000)]
-    before = _shared_memory()
     with subprocess.Popen(
         [sys.executable, "-c", EDITOR, str(folder)],
         stdin=subprocess.PIPE,
@@ -235,8 +234,8 @@ def kill_editor(film: Asset, folder: Path, delay: float) -> EditorKilled:
         assert editor.stdout is not None
         editor.stdin.write(msgspec.json.encode(jobs, enc_hook=encode_value))
         editor.stdin.close()
-        pids = [int(pid) for pid in editor.stdout.readline().split()]
-        assert pids
+        ring, *numbers = editor.stdout.readline().decode().split()
+        pids = [int(pid) for pid in numbers]
         time.sleep(delay)
         editor.kill()
         editor.wait()
@@ -245,12 +244,12 @@ def kill_editor(film: Asset, folder: Path, delay: float) -> EditorKilled:
             assert time.monotonic() - began < PATIENCE, f"{pids} live on"
             time.sleep(0.002)
         seconds = time.monotonic() - began
-        while _shared_memory() - before and time.monotonic() - began < 2:
+        while _is_shared(ring) and time.monotonic() - began < 2:
             time.sleep(0.01)  # Python's tracker clears away after its editor
     rows = len(json.loads((folder / FILE).read_bytes())["entries"])
-    return EditorKilled(len(pids), seconds, rows, len(_shared_memory() - before))
+    return EditorKilled(len(pids), seconds, rows, _is_shared(ring))
 
 
-def _shared_memory() -> set[str]:
-    folder = Path("/dev/shm")
-    return {one.name for one in folder.glob("psm_*")} if folder.is_dir() else set()
+def _is_shared(name: str) -> bool:
+    """Whether shared memory of that name is there, where the system can tell."""
+    return (Path("/dev/shm") / name.removeprefix("/")).exists()

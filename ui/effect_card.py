@@ -109,6 +109,7 @@ class EffectCard(QFrame):
         self._rows: dict[str, LabelledRow] = {}
         self._advanced: Fold | None = None
         self._shown: list[EffectUse] = []
+        self.value_requested.connect(self._forget)
         self._outer = outer = column(self, (8, 6, 8, 8), 3)
         outer.addLayout(self._head())
         if self._kind is None or self._engine is None:
@@ -199,6 +200,10 @@ class EffectCard(QFrame):
             if parameter.shown_if is not None:
                 other, value = parameter.shown_if
                 self._rows[parameter.name].setVisible(shared.get(other) in (value, None))
+
+    def _forget(self) -> None:
+        """A wish may be refused: the next showing puts the true value back."""
+        self._shown = []
 
     def show_state(self, state: UseState) -> None:
         shown = bool(state.name) and self.use.enabled

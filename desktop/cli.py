@@ -3,22 +3,20 @@
 import argparse
 import json
 import os
-import queue
-import re
-import signal
 import sys
 import time
 from fractions import Fraction
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any
 
 import msgspec
 
 from desktop import naming
 from desktop.assembling import assembled, project_of, range_of
+from desktop.child import Bar, MediaChild
+from desktop.options import clip_of, dissolves_of, parser, spelled_out
 from desktop.settings import folders, load_settings
-from desktop.wording import duration_text, size_text
+from desktop.wording import size_text
 from engine.errors import (
     Cancelled,
     EditError,
@@ -29,42 +27,18 @@ from engine.errors import (
     ProjectError,
     WorkerError,
 )
-from engine.jobs import DITHERS, ExportJob, ExportOptions, Format, Job, JobResult, Sound
+from engine.jobs import ExportJob, ExportOptions, Format, Sound
 from engine.timeline.effects import EFFECTS, kind, new_use, parsed
 from engine.timeline.model import (
     Asset,
     EffectUse,
     Project,
-    new_id,
 )
 from engine.timeline.project import load_project, save_project
 from engine.timeline.time import ZERO, snap
-from engine.worker.client import WorkerClient
 from engine.worker.messages import (
-    Cancel,
-    Event,
-    Failed,
-    Finished,
-    Gone,
-    JobCancelled,
-    Probe,
-    Probed,
-    Progress,
-    Ready,
-    Refused,
-    Start,
     encode_value,
 )
-
-EXIT_CODES = """exit codes:
-  0    done
-  1    a fault of Reelwright
-  2    the command line is wrong: an unknown option, effect, engine or value
-  3    an input cannot be read
-  4    the output cannot be written
-  5    a background process could not be started or ended without an answer
-  130  cancelled
-"""
 
 
 def exit_code(error: EngineError) -> int:
@@ -82,246 +56,9 @@ def exit_code(error: EngineError) -> int:
             return 1
 
 
-class Bar:
-    """A progress bar on a terminal; silent elsewhere."""
-
-    def __init__(self, out: TextIO, quiet: bool) -> None:
-        self._out = out
-        self._shown = not quiet and out.isatty()
-        self._last = 0.0
-
-    def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if not self._shown or (now - self._last < 0.1 and progress.done < progress.total):
-            return
-        self._last = now
-        part = progress.done / max(1, progress.total)
-        filled = round(part * 28)
-        left = (
-            f"  {duration_text(progress.seconds_left)} left" if progress.seconds_left >= 0 else ""
-        )
-        line = f"{progress.stage:<8} {'█' * filled}{'░' * (28 - filled)} {part:4.0%}{left}"
-        self._out.write(f"\r{line:<70}")
-        self._out.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            self._out.write("\r" + " " * 70 + "\r")
-            self._out.flush()
-
-
-class MediaChild:
-    """One media child for the length of a command: asks and jobs, one after another."""
-
-    def __init__(self) -> None:
-        self._events: queue.Queue[Event] = queue.Queue()
-        self._client = WorkerClient("media", self._events.put, folders().logs)
-        self._asks = 0
-        self.pid = 0
-
-    def __enter__(self) -> "MediaChild":
-        self._client.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.stop()
-
-    def _next(self) -> Event:
-        event = self._events.get()
-        if isinstance(event, Gone):
-            raise WorkerError("The worker stopped unexpectedly.", "Try again.")
-        if isinstance(event, Ready):
-            self.pid = event.pid
-        return event
-
-    def probe(self, path: Path) -> Probed:
-        """What `path` is. Raises MediaError."""
-        self._asks += 1
-        self._client.send(Probe(ask=self._asks, path=str(path)))
-        while True:
-            event = self._next()
-            if isinstance(event, Probed) and event.ask == self._asks:
-                return event
-            if isinstance(event, Refused) and event.ask == self._asks:
-                raise MediaError(event.message, event.hint, event.details)
-
-    def asset(self, path: Path) -> Asset:
-        """`path` as an asset. Raises MediaError."""
-        found = self.probe(path)
-        return Asset(new_id(), str(path.resolve()), path.name, found.facts, found.fingerprint)
-
-    def run(self, job: Job, bar: Bar) -> JobResult:
-        """Does the job; Ctrl C cancels it. Raises EngineError or Cancelled."""
-
-        def cancel(_signal: int, _frame: FrameType | None) -> None:
-            self._client.send(Cancel(job=job.id))
-
-        before = {
-            number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            self._client.send(Start(job=job))
-            while True:
-                match self._next():
-                    case Progress() as progress if progress.job == job.id:
-                        bar.show(progress)
-                    case Finished(job=done, result=result) if done == job.id:
-                        return result
-                    case Failed() as failed if failed.job == job.id:
-                        raise error_of(failed)
-                    case JobCancelled(job=done) if done == job.id:
-                        raise Cancelled
-                    case _:
-                        pass
-        finally:
-            bar.clear()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def error_of(failed: Failed) -> EngineError:
-    """The error that a child told of, as the class it had there."""
-    known = {
-        one.__name__: one
-        for one in (MediaError, OutputError, ProjectError, EditError, EffectError, WorkerError)
-    }
-    return known.get(failed.kind, EngineError)(failed.message, failed.hint, failed.details)
-
-
-# What the words on the command line mean
-
-
-def seconds(text: str) -> Fraction:
-    """ "5", "5.25", "1:05.5", "1:00:05" as exact seconds."""
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
-        raise argparse.ArgumentTypeError(f"«{text}» is not a time: write 5, 5.25 or 1:05.5")
-    total = ZERO
-    for part in text.split(":"):
-        total = total * 60 + Fraction(part)
-    return total
-
-
-def frame_rate(text: str) -> Fraction:
-    """ "25", "29.97", "30000/1001" as an exact rate."""
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = ZERO
-    if not 0 < rate <= 1000:
-        raise argparse.ArgumentTypeError(f"«{text}» is not a frame rate: write 25 or 30000/1001")
-    usual = Fraction(round(rate) * 1000, 1001)  # 29.97 means 30000/1001
-    return usual if "." in text and abs(rate - usual) < Fraction(1, 200) else rate
-
-
-def whole_number(low: int, high: int) -> Any:
-    """An argparse type: an integer from low to high."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"«{text}» is not a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def clip_of(text: str) -> tuple[Path, Fraction | None, Fraction | None]:
-    """ "A.mp4@5-10": the file and its in and out point in seconds; both may be left out."""
-    if Path(text).exists():
-        return Path(text), None, None
-    match = re.fullmatch(r"(.+)@([\d:.]*)-([\d:.]*)", text)
-    if match is None:
-        return Path(text), None, None
-    start, end = (seconds(one) if one else None for one in match.groups()[1:])
-    return Path(match.group(1)), start, end
-
-
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = argparse.ArgumentParser(
-        prog="reelwright",
-        description="Reelwright, a timeline video editor. Without a command the window opens.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND")
-
-    def command(name: str, text: str, **more: Any) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text, **more)
-        made.add_argument("--json", action="store_true", help="print one JSON object for machines")
-        return made
-
-    probe = command("probe", "Say what a media file is.")
-    probe.add_argument("file", type=Path)
-
-    command("effects", "List the effects, their engines and parameters.")
-
-    effect = command("effect", "Put one effect on a file.")
-    effect.add_argument("name", metavar="NAME", help=", ".join(one.name for one in EFFECTS))
-    effect.add_argument("input", type=Path, metavar="IN")
-    effect.add_argument("output", metavar="OUT")
-    effect.add_argument("--engine", default="", help="see `reelwright effects`")
-    effect.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the engine"
-    )
-    _export_options(effect)
-
-    convert = command("convert", "Make a GIF or MP4 of a file: loop, ping-pong, cut, scale.")
-    convert.add_argument("input", type=Path, metavar="IN")
-    convert.add_argument("output", metavar="OUT", help="a file, or a folder")
-    _export_options(convert)
-
-    assemble = command(
-        "assemble",
-        "Make a project from clips: A.mp4@5-10 is A.mp4 from 5 s to 10 s.",
-        epilog=(
-            "--dissolve SECONDS makes a cross-dissolve at the cut where it stands: between two "
-            "clips at that cut, after the last clip at the last cut, before the first clip at "
-            "every cut. Each dissolve shortens the film by its length."
-        ),
-    )
-    assemble.add_argument("output", type=Path, metavar="OUT.reel")
-    assemble.add_argument("clips", nargs="+", metavar="CLIP[@IN-OUT]")
-    assemble.add_argument("--dissolve", metavar="SECONDS", help="a cross-dissolve, see below")
-
-    export = command("export", "Export a project.")
-    export.add_argument("project", type=Path, metavar="PROJECT")
-    export.add_argument("output", metavar="OUT", help="a file, or a folder")
-    _export_options(export)
-    return top
-
-
-def _export_options(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--ping-pong", action="store_true", help="forward, then back")
-    to.add_argument(
-        "--loop",
-        type=whole_number(0, 100_000),
-        default=0,
-        metavar="N",
-        help="0 for ever (MP4: once), 1 once, n plays n times (default: 0)",
-    )
-    to.add_argument(
-        "--fps", type=frame_rate, metavar="F", help="default: every source frame, its own delay"
-    )
-    to.add_argument("--width", type=whole_number(16, 16384), metavar="W", help="in pixels")
-    to.add_argument("--in", dest="start", type=seconds, metavar="T", help="in point, 5.25 or 1:05")
-    to.add_argument("--out", dest="end", type=seconds, metavar="T", help="out point")
-    to.add_argument("--sound", choices=[one.value for one in Sound], default=Sound.KEPT.value)
-    to.add_argument("--prefix", metavar="P", help="write P_001, P_002, … in the folder OUT")
-    to.add_argument("--format", choices=[one.value for one in Format], help="default: by OUT's end")
-    to.add_argument("--no-save", action="store_true", help="render to the cache only and say where")
-    to.add_argument("--crf", type=whole_number(0, 51), default=20, help="MP4 quality (default: 20)")
-    to.add_argument(
-        "--colours", type=whole_number(2, 256), default=256, help="GIF palette (default: 256)"
-    )
-    to.add_argument("--dither", choices=[one for one, _ in DITHERS], default="sierra2_4a")
-
-
-# Commands
-
-
 def run(arguments: list[str]) -> int:
     """Runs the command line; returns the exit code. Never shows a traceback."""
-    arguments, dissolves = _dissolves(arguments)
+    arguments, dissolves = dissolves_of(arguments)
     chosen = parser().parse_args(arguments)
     as_json = bool(getattr(chosen, "json", False))
     try:
@@ -362,31 +99,6 @@ def _fail(as_json: bool, message: str, hint: str, code: int) -> int:
     else:
         print(f"reelwright: {message} {hint}".rstrip(), file=sys.stderr)
     return code
-
-
-def _dissolves(arguments: list[str]) -> tuple[list[str], dict[int, Fraction]]:
-    """Takes `--dissolve S` out of an assemble line: number of clips before it → seconds.
-
-    Key -1 stands for every cut, key 0 is never used.
-    """
-    if not arguments or arguments[0] != "assemble":
-        return arguments, {}
-    rest: list[str] = []
-    found: dict[int, Fraction] = {}
-    words = iter(arguments)
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name != "--dissolve":
-            rest.append(word)
-            continue
-        text = value if equals else next(words, "")
-        try:
-            length = seconds(text)
-        except argparse.ArgumentTypeError as error:
-            parser().error(f"argument --dissolve: {error}")
-        clips = max(0, sum(not one.startswith("-") for one in rest) - 2)
-        found[clips or -1] = length
-    return rest, found
 
 
 def probe_command(path: Path) -> dict[str, Any]:
@@ -449,16 +161,6 @@ def effect_command(chosen: argparse.Namespace) -> dict[str, Any]:
     if engine.role != "media":
         raise EffectError(f"{engine.label} needs a GPU worker.", "Choose another engine.")
     return _convert(chosen, (use,))
-
-
-def spelled_out(name: str, text: str) -> dict[str, str]:
-    """`scale=3x` and `scale=1280x720` (or `size=…`) as the table's own parameters."""
-    size = re.fullmatch(r"(\d+)[x×](\d+)", text)
-    if name in ("scale", "size") and size is not None:
-        return {"scale": "size", "width": size.group(1), "height": size.group(2)}
-    if name == "scale":
-        return {name: text.rstrip("x×")}
-    return {name: text}
 
 
 def convert_command(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -587,8 +289,3 @@ def _export(
         "notes": list(result.notes),
         "child": child.pid,
     }
-
-
-def main(arguments: list[str]) -> NoReturn:
-    """Entry point of the command line."""
-    sys.exit(run(arguments))

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 import resources
-from desktop.cli import Bar, MediaChild
+from desktop.child import Bar, MediaChild
 from desktop.demo_film import DISSOLVE, SAMPLES, film, pictures
 from desktop.demo_window import picture_of_window
 from desktop.settings import HOME, folders

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from desktop.cli import frame_rate, run, seconds
+from desktop.cli import run
+from desktop.options import frame_rate, seconds
 from engine.media.info import probe
 from engine.media.reader import VideoReader
 from engine.media.sound import SoundReader

@@ -1,0 +1,144 @@
+"""One media child for the length of a command: what it is asked, what it does, its progress bar."""
+
+import queue
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from desktop.settings import folders
+from desktop.wording import duration_text
+from engine.errors import (
+    Cancelled,
+    EditError,
+    EffectError,
+    EngineError,
+    MediaError,
+    OutputError,
+    ProjectError,
+    WorkerError,
+)
+from engine.jobs import Job, JobResult
+from engine.timeline.model import Asset, new_id
+from engine.worker.client import WorkerClient
+from engine.worker.messages import (
+    Cancel,
+    Event,
+    Failed,
+    Finished,
+    Gone,
+    JobCancelled,
+    Probe,
+    Probed,
+    Progress,
+    Ready,
+    Refused,
+    Start,
+)
+
+
+class Bar:
+    """A progress bar on a terminal; silent elsewhere."""
+
+    def __init__(self, out: TextIO, quiet: bool) -> None:
+        self._out = out
+        self._shown = not quiet and out.isatty()
+        self._last = 0.0
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if not self._shown or (now - self._last < 0.1 and progress.done < progress.total):
+            return
+        self._last = now
+        part = progress.done / max(1, progress.total)
+        filled = round(part * 28)
+        left = (
+            f"  {duration_text(progress.seconds_left)} left" if progress.seconds_left >= 0 else ""
+        )
+        line = f"{progress.stage:<8} {'█' * filled}{'░' * (28 - filled)} {part:4.0%}{left}"
+        self._out.write(f"\r{line:<70}")
+        self._out.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            self._out.write("\r" + " " * 70 + "\r")
+            self._out.flush()
+
+
+class MediaChild:
+    """One media child for the length of a command: asks and jobs, one after another."""
+
+    def __init__(self) -> None:
+        self._events: queue.Queue[Event] = queue.Queue()
+        self._client = WorkerClient("media", self._events.put, folders().logs)
+        self._asks = 0
+        self.pid = 0
+
+    def __enter__(self) -> "MediaChild":
+        self._client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.stop()
+
+    def _next(self) -> Event:
+        event = self._events.get()
+        if isinstance(event, Gone):
+            raise WorkerError("The worker stopped unexpectedly.", "Try again.")
+        if isinstance(event, Ready):
+            self.pid = event.pid
+        return event
+
+    def probe(self, path: Path) -> Probed:
+        """What `path` is. Raises MediaError."""
+        self._asks += 1
+        self._client.send(Probe(ask=self._asks, path=str(path)))
+        while True:
+            event = self._next()
+            if isinstance(event, Probed) and event.ask == self._asks:
+                return event
+            if isinstance(event, Refused) and event.ask == self._asks:
+                raise MediaError(event.message, event.hint, event.details)
+
+    def asset(self, path: Path) -> Asset:
+        """`path` as an asset. Raises MediaError."""
+        found = self.probe(path)
+        return Asset(new_id(), str(path.resolve()), path.name, found.facts, found.fingerprint)
+
+    def run(self, job: Job, bar: Bar) -> JobResult:
+        """Does the job; Ctrl C cancels it. Raises EngineError or Cancelled."""
+
+        def cancel(_signal: int, _frame: FrameType | None) -> None:
+            self._client.send(Cancel(job=job.id))
+
+        before = {
+            number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            self._client.send(Start(job=job))
+            while True:
+                match self._next():
+                    case Progress() as progress if progress.job == job.id:
+                        bar.show(progress)
+                    case Finished(job=done, result=result) if done == job.id:
+                        return result
+                    case Failed() as failed if failed.job == job.id:
+                        raise error_of(failed)
+                    case JobCancelled(job=done) if done == job.id:
+                        raise Cancelled
+                    case _:
+                        pass
+        finally:
+            bar.clear()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def error_of(failed: Failed) -> EngineError:
+    """The error that a child told of, as the class it had there."""
+    known = {
+        one.__name__: one
+        for one in (MediaError, OutputError, ProjectError, EditError, EffectError, WorkerError)
+    }
+    return known.get(failed.kind, EngineError)(failed.message, failed.hint, failed.details)

@@ -1,0 +1,184 @@
+"""What the words on the command line mean: the commands, their options, times and rates."""
+
+import argparse
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from engine.jobs import DITHERS, Format, Sound
+from engine.timeline.effects import EFFECTS
+from engine.timeline.time import ZERO
+
+EXIT_CODES = """exit codes:
+  0    done
+  1    a fault of Reelwright
+  2    the command line is wrong: an unknown option, effect, engine or value
+  3    an input cannot be read
+  4    the output cannot be written
+  5    a background process could not be started or ended without an answer
+  130  cancelled
+"""
+
+
+def seconds(text: str) -> Fraction:
+    """ "5", "5.25", "1:05.5", "1:00:05" as exact seconds."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"«{text}» is not a time: write 5, 5.25 or 1:05.5")
+    total = ZERO
+    for part in text.split(":"):
+        total = total * 60 + Fraction(part)
+    return total
+
+
+def frame_rate(text: str) -> Fraction:
+    """ "25", "29.97", "30000/1001" as an exact rate."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = ZERO
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"«{text}» is not a frame rate: write 25 or 30000/1001")
+    usual = Fraction(round(rate) * 1000, 1001)  # 29.97 means 30000/1001
+    return usual if "." in text and abs(rate - usual) < Fraction(1, 200) else rate
+
+
+def whole_number(low: int, high: int) -> Any:
+    """An argparse type: an integer from low to high."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"«{text}» is not a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def clip_of(text: str) -> tuple[Path, Fraction | None, Fraction | None]:
+    """ "A.mp4@5-10": the file and its in and out point in seconds; both may be left out."""
+    if Path(text).exists():
+        return Path(text), None, None
+    match = re.fullmatch(r"(.+)@([\d:.]*)-([\d:.]*)", text)
+    if match is None:
+        return Path(text), None, None
+    start, end = (seconds(one) if one else None for one in match.groups()[1:])
+    return Path(match.group(1)), start, end
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="reelwright",
+        description="Reelwright, a timeline video editor. Without a command the window opens.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, text: str, **more: Any) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, **more)
+        made.add_argument("--json", action="store_true", help="print one JSON object for machines")
+        return made
+
+    probe = command("probe", "Say what a media file is.")
+    probe.add_argument("file", type=Path)
+
+    command("effects", "List the effects, their engines and parameters.")
+
+    effect = command("effect", "Put one effect on a file.")
+    effect.add_argument("name", metavar="NAME", help=", ".join(one.name for one in EFFECTS))
+    effect.add_argument("input", type=Path, metavar="IN")
+    effect.add_argument("output", metavar="OUT")
+    effect.add_argument("--engine", default="", help="see `reelwright effects`")
+    effect.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the engine"
+    )
+    _export_options(effect)
+
+    convert = command("convert", "Make a GIF or MP4 of a file: loop, ping-pong, cut, scale.")
+    convert.add_argument("input", type=Path, metavar="IN")
+    convert.add_argument("output", metavar="OUT", help="a file, or a folder")
+    _export_options(convert)
+
+    assemble = command(
+        "assemble",
+        "Make a project from clips: A.mp4@5-10 is A.mp4 from 5 s to 10 s.",
+        epilog=(
+            "--dissolve SECONDS makes a cross-dissolve at the cut where it stands: between two "
+            "clips at that cut, after the last clip at the last cut, before the first clip at "
+            "every cut. Each dissolve shortens the film by its length."
+        ),
+    )
+    assemble.add_argument("output", type=Path, metavar="OUT.reel")
+    assemble.add_argument("clips", nargs="+", metavar="CLIP[@IN-OUT]")
+    assemble.add_argument("--dissolve", metavar="SECONDS", help="a cross-dissolve, see below")
+
+    export = command("export", "Export a project.")
+    export.add_argument("project", type=Path, metavar="PROJECT")
+    export.add_argument("output", metavar="OUT", help="a file, or a folder")
+    _export_options(export)
+    return top
+
+
+def _export_options(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--ping-pong", action="store_true", help="forward, then back")
+    to.add_argument(
+        "--loop",
+        type=whole_number(0, 100_000),
+        default=0,
+        metavar="N",
+        help="0 for ever (MP4: once), 1 once, n plays n times (default: 0)",
+    )
+    to.add_argument(
+        "--fps", type=frame_rate, metavar="F", help="default: every source frame, its own delay"
+    )
+    to.add_argument("--width", type=whole_number(16, 16384), metavar="W", help="in pixels")
+    to.add_argument("--in", dest="start", type=seconds, metavar="T", help="in point, 5.25 or 1:05")
+    to.add_argument("--out", dest="end", type=seconds, metavar="T", help="out point")
+    to.add_argument("--sound", choices=[one.value for one in Sound], default=Sound.KEPT.value)
+    to.add_argument("--prefix", metavar="P", help="write P_001, P_002, … in the folder OUT")
+    to.add_argument("--format", choices=[one.value for one in Format], help="default: by OUT's end")
+    to.add_argument("--no-save", action="store_true", help="render to the cache only and say where")
+    to.add_argument("--crf", type=whole_number(0, 51), default=20, help="MP4 quality (default: 20)")
+    to.add_argument(
+        "--colours", type=whole_number(2, 256), default=256, help="GIF palette (default: 256)"
+    )
+    to.add_argument("--dither", choices=[one for one, _ in DITHERS], default="sierra2_4a")
+
+
+# Commands
+
+
+def dissolves_of(arguments: list[str]) -> tuple[list[str], dict[int, Fraction]]:
+    """Takes `--dissolve S` out of an assemble line: number of clips before it → seconds.
+
+    Key -1 stands for every cut, key 0 is never used.
+    """
+    if not arguments or arguments[0] != "assemble":
+        return arguments, {}
+    rest: list[str] = []
+    found: dict[int, Fraction] = {}
+    words = iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name != "--dissolve":
+            rest.append(word)
+            continue
+        text = value if equals else next(words, "")
+        try:
+            length = seconds(text)
+        except argparse.ArgumentTypeError as error:
+            parser().error(f"argument --dissolve: {error}")
+        clips = max(0, sum(not one.startswith("-") for one in rest) - 2)
+        found[clips or -1] = length
+    return rest, found
+
+
+def spelled_out(name: str, text: str) -> dict[str, str]:
+    """`scale=3x` and `scale=1280x720` (or `size=…`) as the table's own parameters."""
+    size = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if name in ("scale", "size") and size is not None:
+        return {"scale": "size", "width": size.group(1), "height": size.group(2)}
+    if name == "scale":
+        return {name: text.rstrip("x×")}
+    return {name: text}

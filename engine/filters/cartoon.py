@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from engine.filters.flow import Motion
 from engine.filters.lines import line_field
 from engine.filters.pixels import (
     Field,
@@ -70,7 +71,7 @@ class Cartoon:
             flat = brushed(calm, run, radius, 0.5)
         return np.dstack((flat, lines * np.float32(10)))
 
-    def settled(self, plate: Field) -> Field:
+    def settled(self, plate: Field, moved: Motion) -> Field:
         """The carried plate as it is."""
         return plate
 

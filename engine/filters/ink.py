@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from engine.filters.flow import Motion
 from engine.filters.lines import line_field
 from engine.filters.pixels import (
     Field,
@@ -16,6 +17,7 @@ from engine.filters.pixels import (
     quantised,
     resized,
     saturated,
+    shrunk,
     smoothstep,
     unit_of,
 )
@@ -34,10 +36,10 @@ PAPERS = {
 # The layers of a hatched drawing: direction in degrees, and the tone below which each is drawn.
 LAYERS = ((-48.0, 0.62), (-42.0, 0.40), (38.0, 0.22))
 
-LINES, TONE, HATCH = 0, 1, 2  # channels of the plate; hatching takes the rest
-HATCH_KEEP = 0.2  # the power of the carrying of hatching: it must ride on the shapes
-LEAST_HEIGHT = 0.6  # of the hatching's waves: what moving wears down further is given back,
-MOST_RESTORED = 1.3  # in steps of so much at most
+LINES, TONE, SLIDE = 0, 1, 2  # channels of the plate; SLIDE is two: how far hatching went along
+CRISP = 0.25  # of hatching, by its spacing in pixels: harder lines flicker as they glide along
+RELAXED = 0.01  # share of the hatching's distortion that goes back in each picture
+CALM = 6.0  # pixels at 360 lines within which hatching moves as one
 
 
 class Ink:
@@ -64,10 +66,7 @@ class Ink:
         self._colour = colour
         self._ink = np.array(INKS[ink], np.float32)
         self._paper = np.array(PAPERS[paper], np.float32)
-        self._pattern: Field | None = None
-        self._reach = 9  # pixels, more than two lines of hatching
-        layers = len(LAYERS) if shading == "hatch" else 0
-        self.keep = np.array([1.0, 1.0] + [HATCH_KEEP] * layers, np.float32)
+        self.keep = np.array([1, 1, 0, 0] if shading == "hatch" else [1, 1], np.float32)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Of the plates for pictures of this size."""
@@ -85,16 +84,26 @@ class Ink:
         tone = blurred(_evened(grey), 1.6 * unit)
         channels = [lines * np.float32(10), tone]
         if self._shading == "hatch":
-            pattern = self._hatched(width, height, unit)
-            channels += [pattern[:, :, i] for i in range(len(LAYERS))]
+            channels += [np.zeros_like(grey), np.zeros_like(grey)]
         return np.dstack(channels)
 
-    def settled(self, plate: Field) -> Field:
-        """The carried plate with the hatching's contrast restored, which moving wears down."""
+    def settled(self, plate: Field, moved: Motion) -> Field:
+        """The carried plate; its hatching has gone where the shapes went, and lies calm.
+
+        What comes into sight takes up the hatching beside it.
+        """
         if self._shading == "hatch":
-            worn = plate[:, :, HATCH:]
-            height = np.sqrt(2 * cv2.blur(worn * worn, (self._reach, self._reach)))
-            plate[:, :, HATCH:] = worn * np.clip(LEAST_HEIGHT / (height + 0.02), 1.0, MOST_RESTORED)
+            height, width = plate.shape[:2]
+            x, y = grid(width, height)
+            slide = plate[:, :, SLIDE:] + np.dstack((moved.across - x, moved.down - y))
+            small = max(1, width // 4), max(1, height // 4)
+            near = np.maximum(shrunk(moved.trust, *small), 0.002)[:, :, None]
+            calm = max(1.0, CALM * unit_of(width, height) / 4)
+            spread = blurred(near, calm)[:, :, None]
+            mean = blurred(shrunk(slide, *small) * near, calm) / spread
+            whole = mean.mean(axis=(0, 1), keepdims=True)
+            mean = whole + (mean - whole) * np.float32(1 - RELAXED)
+            plate[:, :, SLIDE:] = enlarged(mean, width, height, smooth=False)
         return plate
 
     def finish(self, plate: Field, picture: Picture) -> Picture:
@@ -107,8 +116,13 @@ class Ink:
         if self._shading == "wash":
             cover = np.maximum(cover, self._washed(light))
         elif self._shading == "hatch":
-            for layer, (_, darkest) in enumerate(LAYERS):
-                stripes = self._stripes(field[:, :, HATCH + layer], light, darkest)
+            slide = field[:, :, SLIDE:]
+            scale = plate.shape[1] / width
+            period = self._period(plate.shape[1], plate.shape[0])
+            crisp = min(max(CRISP * period / scale, 1.2), 3.0)
+            for angle, darkest in LAYERS:
+                pattern = self._hatched(slide, angle, scale, period)
+                stripes = self._stripes(pattern, light, darkest, crisp)
                 cover = 1 - (1 - cover) * (1 - np.float32(0.85) * stripes)
             black = 0.05 + 0.12 * self._tone
             cover = np.maximum(cover, 1 - smoothstep(black * 0.3, black, light))
@@ -127,32 +141,32 @@ class Ink:
             total += 1 - smoothstep(edge * reach - 0.035, edge * reach + 0.035, light)
         return np.asarray(total * np.float32(0.1 + 0.16 * self._tone), np.float32)
 
-    def _stripes(self, pattern: Field, light: Field, darkest: float) -> Field:
+    def _stripes(self, pattern: Field, light: Field, darkest: float, crisp: float) -> Field:
         """One layer of hatching: its lines swell as the tone falls below `darkest`."""
         edge = darkest * (0.35 + 1.15 * self._tone)
         depth = np.clip((edge - light) / max(edge, 0.05), 0, 1)
         threshold = np.float32(0.98) - np.float32(1.25) * np.sqrt(depth)
-        ramp = np.clip((pattern - threshold) * np.float32(2.2), 0, 1)
+        ramp = np.clip((pattern - threshold) * np.float32(crisp), 0, 1)
         return np.asarray(ramp * smoothstep(0.0, 0.12, depth), np.float32)
 
-    def _hatched(self, width: int, height: int, unit: float) -> Field:
-        """(h, w, layers): hatching lines as waves from -1 to 1, a little unsteady as by hand."""
-        pattern = self._pattern
-        if pattern is None or pattern.shape[:2] != (height, width):
-            x, y = grid(width, height)
-            period = max(3.0, (1.4 + 0.7 * self._spacing) * unit)
-            waves = []
-            for number, (angle, _) in enumerate(LAYERS):
-                noise = np.random.default_rng(number).standard_normal((height, width))
-                sway = blurred(noise.astype(np.float32), 9 * unit)
-                sway *= np.float32(0.09 * period) / sway.std()
-                radians = np.deg2rad(angle)
-                across = -np.sin(radians) * x + np.cos(radians) * y + sway
-                waves.append(np.cos(across * np.float32(2 * np.pi / period)))
-            pattern = np.dstack(waves).astype(np.float32)
-            self._pattern = pattern
-            self._reach = 2 * round(1.2 * period) + 1
-        return pattern
+    def _period(self, width: int, height: int) -> float:
+        """From one line of hatching to the next, in pixels of a plate of this size."""
+        return max(2.6, (1.7 + 0.95 * self._spacing) * unit_of(width, height))
+
+    def _hatched(self, slide: Field, angle: float, scale: float, period: float) -> Field:
+        """Hatching lines as waves from -1 to 1, a little unsteady as if drawn by hand.
+
+        `scale`: pixels of the plate, in which `slide` counts, in one of the picture.
+        """
+        height, width = slide.shape[:2]
+        x, y = grid(width, height)
+        x, y = x * np.float32(scale) + slide[:, :, 0], y * np.float32(scale) + slide[:, :, 1]
+        turn = np.deg2rad(angle)
+        lies = np.float32(np.cos(turn) / period), np.float32(np.sin(turn) / period)
+        along, across = x * lies[0] + y * lies[1], y * lies[0] - x * lies[1]
+        sway = np.sin(along * np.float32(0.31) + across * np.float32(0.17))
+        sway += np.sin(along * np.float32(0.13) - across * np.float32(0.41))
+        return np.asarray(np.cos((across + sway * np.float32(0.1)) * np.float32(2 * np.pi)))
 
 
 def _evened(grey: Field) -> Field:

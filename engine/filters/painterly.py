@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from engine.filters.flow import Motion
 from engine.filters.pixels import (
     Field,
     Picture,
@@ -71,7 +72,7 @@ class Painterly:
         marks = along(self._grained(width, height, unit), ways)
         return self._lit(saturated(painting, self._colour), marks, run)
 
-    def settled(self, plate: Field) -> Field:
+    def settled(self, plate: Field, moved: Motion) -> Field:
         """The carried painting, a little sharper: being moved again and again softens it."""
         return np.asarray(plate + (plate - blurred(plate, 0.9)) * np.float32(0.06), np.float32)
 

@@ -23,7 +23,7 @@ class Style(Protocol):
     """How one picture is drawn, in two halves: what is carried comes between them.
 
     A plate is (h, w, C) at `size`. `keep`: (C,), the power to which the share of the plate before
-    is taken; below 1 a channel is carried more faithfully.
+    is taken; below 1 a channel is carried more faithfully, at 0 wholly, wherever it came from.
     """
 
     keep: Field
@@ -32,7 +32,7 @@ class Style(Protocol):
 
     def plate(self, picture: Picture) -> Field: ...
 
-    def settled(self, plate: Field) -> Field: ...
+    def settled(self, plate: Field, moved: Motion) -> Field: ...
 
     def finish(self, plate: Field, picture: Picture) -> Picture: ...
 
@@ -140,6 +140,7 @@ def carry(style: Style, before: Field, fresh: Field, moved: Motion | None, share
     """The fresh plate mixed with the one before, moved to where its parts are now."""
     if moved is None or moved.is_cut:
         return fresh
-    brought = style.settled(sampled(before, moved.across, moved.down))
+    brought = style.settled(sampled(before, moved.across, moved.down), moved)
     shares = np.power(np.float32(share), style.keep)
-    return np.asarray(fresh + (brought - fresh) * (moved.trust[:, :, None] * shares), np.float32)
+    trust = np.where(style.keep > 0, moved.trust[:, :, None], np.float32(1))
+    return np.asarray(fresh + (brought - fresh) * (trust * shares), np.float32)

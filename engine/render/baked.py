@@ -90,7 +90,8 @@ class EffectSource:
             if not self._cache.has(name):
                 return None
             light = self._cache.light_path(name)
-            path = light if self._light and light.exists() else self._cache.path(name)
+            is_light = self._light and not self._stage.before.alpha  # the copies are opaque
+            path = light if is_light and light.exists() else self._cache.path(name)
             try:
                 reader = VideoReader(path)
             except MediaError:

@@ -4,7 +4,6 @@ Everything lies in the platform's folders, or in one folder, REELWRIGHT_HOME, wh
 for portable use and for tests.
 """
 
-import logging
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -20,8 +19,6 @@ from engine.timeline.project import read_value, reason, write_whole, written_val
 
 HOME = "REELWRIGHT_HOME"
 RECENT = 10  # projects remembered
-
-_log = logging.getLogger(__name__)
 
 
 class Folders(msgspec.Struct, frozen=True):
@@ -85,7 +82,7 @@ def load_settings() -> Settings:
     except FileNotFoundError:
         return Settings()
     except OSError as error:
-        _log.warning("The settings cannot be read: %s", error)
+        _warn("The settings cannot be read: %s", error)
         return Settings()
     try:
         settings = msgspec.json.decode(data, type=Settings, dec_hook=read_value)
@@ -93,7 +90,7 @@ def load_settings() -> Settings:
             raise ValueError("a number is out of range")
     except (ValueError, RecursionError) as error:
         aside = set_aside(path)
-        _log.warning("The settings were damaged (%s); they are now in %s", error, aside)
+        _warn("The settings were damaged (%s); they are now in %s", error, aside)
         return Settings()
     return settings
 
@@ -117,8 +114,15 @@ def set_aside(path: Path) -> Path:
     try:
         path.replace(aside)
     except OSError as error:
-        _log.warning("%s cannot be set aside: %s", path, error)
+        _warn("%s cannot be set aside: %s", path, error)
     return aside
+
+
+def _warn(text: str, *values: object) -> None:
+    # the window is on screen before logging is needed
+    import logging
+
+    logging.getLogger(__name__).warning(text, *values)
 
 
 class SettingsStore:
@@ -137,6 +141,6 @@ class SettingsStore:
         try:
             save_settings(changed)
         except ProjectError as error:
-            _log.warning("%s %s", error.message, error.details)
+            _warn("%s %s", error.message, error.details)
         if self._listener is not None:
             self._listener(changed)

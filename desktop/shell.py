@@ -1,13 +1,9 @@
 """The start: the window is on screen first, then all that makes it work is loaded."""
 
 import base64
-import logging
+import gc
 import sys
-from collections.abc import Callable, Sequence
-from logging.handlers import RotatingFileHandler
-from pathlib import Path
-from traceback import format_exception
-from types import TracebackType
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from PySide6.QtCore import QByteArray, QTimer
@@ -66,13 +62,6 @@ def _qt_action(one: Action, parent: QApplication) -> QAction:
     return action
 
 
-def _log_to(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(folder / "editor.log", maxBytes=1_000_000, backupCount=2)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
 def run_window(arguments: list[str]) -> int:
     """Opens the window, on a project if one is named; returns the exit code."""
     application = QApplication(sys.argv[:1])
@@ -80,25 +69,15 @@ def run_window(arguments: list[str]) -> int:
     shell.window.show()
 
     def fill() -> None:
-        try:
-            _log_to(shell.folders.logs)
-        except OSError as error:
-            logging.warning("no log: %s", error)
+        from desktop import bugs
         from desktop.app import App
 
+        bugs.log_to(shell.folders.logs)
         app = App(application, shell)
-        _catch_bugs(app.tell_bug)
+        bugs.catch(app.tell_bug)
         app.begin(arguments)
+        gc.freeze()  # what is there now stays; only what comes later is looked through
+        gc.enable()
 
     QTimer.singleShot(0, fill)
     return application.exec()
-
-
-def _catch_bugs(tell: Callable[[BaseException, str], None]) -> None:
-    """What nothing else has caught is logged and told; the program goes on."""
-
-    def catch(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        logging.error("a bug", exc_info=(kind, error, trace))
-        tell(error, "".join(format_exception(kind, error, trace)))
-
-    sys.excepthook = catch

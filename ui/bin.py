@@ -6,7 +6,6 @@ from PySide6.QtCore import (
     QAbstractListModel,
     QByteArray,
     QItemSelection,
-    QItemSelectionModel,
     QMimeData,
     QModelIndex,
     QPersistentModelIndex,
@@ -290,6 +289,8 @@ class Bin(QFrame):
             index = self._found.index(place, 0)
             if index.data(ROLE).id in ids:
                 chosen.select(index, index)
+        from PySide6.QtCore import QItemSelectionModel
+
         self.view.selectionModel().select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         if not chosen.isEmpty() and self.view.isVisible():
             self.view.scrollTo(chosen.indexes()[0])

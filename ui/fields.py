@@ -18,8 +18,9 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 from engine.timeline.effects import Parameter, ParameterKind, Value
 from ui import theme
 from ui.controls import icon_button
-from ui.inputs import Choice, Segments, Slider, Switch
+from ui.inputs import Choice, Segments, Switch
 from ui.panels import row
+from ui.slider import Slider
 
 FIELD = 192  # the width of the field column in the narrowest inspector
 MOST_STEPS = 1000  # a slider with more has no use: the field alone is shown

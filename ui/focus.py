@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractScrollArea, QApplication
 from shiboken6 import isValid
 
 from ui import theme
-from ui.inputs import Slider
+from ui.slider import Slider
 
 GAP = 2
 LINE = 2

@@ -10,8 +10,8 @@ from engine.errors import EditError
 from engine.timeline.time import ZERO, Time, TimeRange, parse_timecode, timecode
 from ui import theme
 from ui.controls import icon_button, label, with_help
-from ui.inputs import Slider
 from ui.panels import Sign, row
+from ui.slider import Slider
 
 NARROW = 780  # below it in, out and the volume slider give way
 

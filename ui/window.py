@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, QUrl, Signal
 from PySide6.QtGui import (
@@ -24,13 +25,15 @@ from ui import icons, theme
 from ui.bin import Bin
 from ui.focus import FocusRing
 from ui.inspector import Inspector
-from ui.jobs import QueuePanel
 from ui.menurow import MenuRow
 from ui.notice import NoticeBar
 from ui.panels import column
 from ui.statusbar import StatusBar
 from ui.transport import Transport
 from ui.viewer import Viewer
+
+if TYPE_CHECKING:
+    from ui.jobs import QueuePanel
 
 LEAST = (1120, 680)
 USUAL = (1440, 900)
@@ -181,9 +184,11 @@ class Window(QMainWindow):
         self.setWindowTitle(f"{name}{' (edited)' if edited else ''} · Reelwright")
 
     @property
-    def queue(self) -> QueuePanel:
+    def queue(self) -> "QueuePanel":
         """The queue panel, made when it is first asked for."""
         if self._queue is None:
+            from ui.jobs import QueuePanel
+
             self._queue = QueuePanel(self)
             self._queue.setMinimumWidth(360)
             self._queue.setMaximumWidth(640)

@@ -1,8 +1,8 @@
 """The project as a value: assets, clips, tracks, sequences. Frozen; edits make new ones."""
 
+import os
 from enum import StrEnum
 from fractions import Fraction
-from uuid import uuid4
 
 import msgspec
 
@@ -13,7 +13,7 @@ VERSION = 1  # of the project file
 
 def new_id() -> str:
     """A fresh identifier, short enough to read in a project file."""
-    return uuid4().hex[:12]
+    return os.urandom(6).hex()
 
 
 class TrackKind(StrEnum):

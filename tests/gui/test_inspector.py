@@ -15,8 +15,9 @@ from engine.timeline.model import Clip, Project, Transform, new_sequence
 from engine.timeline.time import TimeRange
 from ui.effect_card import EffectCard, UseState
 from ui.fields import ChoiceRow, FlagRow, NumberField, NumberRow, SeedRow, decimals_of, field_for
-from ui.inputs import Choice, Segments, Slider, Switch
+from ui.inputs import Choice, Segments, Switch
 from ui.inspector import Inspector, shared_effects
+from ui.slider import Slider
 
 SECOND = Fraction(1)
 

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QAbstractButton, QLabel
 from pytestqt.qtbot import QtBot
 
 from engine.timeline.time import TimeRange
-from ui.inputs import Slider
+from ui.slider import Slider
 from ui.transport import TimecodeField, Transport
 
 

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
 
 from ui import theme
 from ui.controls import FROM_KEYS, icon_button, with_help
-from ui.inputs import Slider
+from ui.slider import Slider
 
 HEIGHT = 36
 ZOOM_STEPS = 1000

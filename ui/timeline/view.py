@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from engine.timeline.model import MediaFacts, Project, Sequence
 from engine.timeline.time import Time
 from ui import theme
-from ui.timeline import access
 from ui.timeline.canvas import Canvas
 from ui.timeline.geometry import (
     TOP,
@@ -50,7 +49,7 @@ class TimelineView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        access.install()
+        QTimer.singleShot(0, self._become_accessible)
         self._scene = Scene()
         self.tools = ToolRow(self)
         self.heads = Heads(self._scene, self)
@@ -102,9 +101,15 @@ class TimelineView(QWidget):
         self.canvas.scroll_requested.connect(self._scroll_by)
         self.canvas.zoom_requested.connect(self._zoom_by)
         self.canvas.reveal_requested.connect(self.reveal)
-        self.canvas.focus_moved.connect(partial(access.focus_moved, self.canvas))
         self._across.valueChanged.connect(self._scroll_across)
         self._down.valueChanged.connect(self._scroll_down)
+
+    def _become_accessible(self) -> None:
+        """Tells screen readers of the clips; after the first paint, which is not held up by it."""
+        from ui.timeline import access
+
+        access.install()
+        self.canvas.focus_moved.connect(partial(access.focus_moved, self.canvas))
 
     # Values
 

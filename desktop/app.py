@@ -31,6 +31,7 @@ from engine.errors import EngineError
 from engine.jobs import ExportOptions, Format
 from engine.timeline.model import Project, TrackKind
 from ui import theme
+from ui.timeline.view import TimelineView
 
 HINTS = [("Space", "play"), ("S", "split"), ("Ctrl K", "find any command")]
 EMPTY_HINTS = [("Ctrl I", "import"), ("Ctrl O", "open project"), ("Ctrl K", "find any command")]
@@ -42,7 +43,9 @@ class App(QObject):
     def __init__(self, application: QApplication, shell: Shell | None = None) -> None:
         super().__init__()
         self._application = application
-        places, settings, actions, timeline, window = shell or make_shell(application)
+        places, settings, actions, window = shell or make_shell(application)
+        timeline = TimelineView()
+        window.complete(timeline)
         editor = Editor(self)
         service = MediaService(places.logs, self)
         queue = JobQueue(places.data, places.logs, self)

@@ -20,8 +20,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from desktop.editor import Editor
 from desktop.settings import set_aside
 from engine.errors import ProjectError
+from engine.files import reason, write_whole
 from engine.timeline.model import Project, new_id
-from engine.timeline.project import LARGEST_BYTES, decoded, packed, reason, write_whole
+from engine.timeline.project import LARGEST_BYTES, decoded, packed
 
 if sys.platform == "win32":
     import msvcrt

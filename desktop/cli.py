@@ -35,10 +35,7 @@ from engine.timeline.model import (
     Project,
 )
 from engine.timeline.project import load_project, save_project
-from engine.timeline.time import ZERO, snap
-from engine.worker.messages import (
-    encode_value,
-)
+from engine.timeline.time import ZERO, encode_value, snap
 
 
 def exit_code(error: EngineError) -> int:

@@ -12,7 +12,7 @@ from engine.errors import EffectError
 from engine.jobs import EffectJob, ExportJob, Job, JobResult
 from engine.timeline.effects import kind
 from engine.timeline.model import Project
-from engine.worker.messages import decode_value, encode_value
+from engine.timeline.time import decode_value, encode_value
 
 VERSION = 1  # of the file
 HISTORY = 100  # rows that are over

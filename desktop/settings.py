@@ -14,8 +14,9 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.errors import ProjectError
+from engine.files import reason, write_whole
 from engine.jobs import ExportOptions
-from engine.timeline.project import read_value, reason, write_whole, written_value
+from engine.timeline.time import decode_value, encode_value
 
 HOME = "REELWRIGHT_HOME"
 RECENT = 10  # projects remembered
@@ -85,7 +86,7 @@ def load_settings() -> Settings:
         _warn("The settings cannot be read: %s", error)
         return Settings()
     try:
-        settings = msgspec.json.decode(data, type=Settings, dec_hook=read_value)
+        settings = msgspec.json.decode(data, type=Settings, dec_hook=decode_value)
         if not (settings.cache_limit_bytes > 0 and 0 < settings.still_seconds <= 3600):
             raise ValueError("a number is out of range")
     except (ValueError, RecursionError) as error:
@@ -100,7 +101,7 @@ def save_settings(settings: Settings) -> None:
     path = settings_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        raw = msgspec.json.encode(settings, enc_hook=written_value)
+        raw = msgspec.json.encode(settings, enc_hook=encode_value)
         write_whole(path, msgspec.json.format(raw, indent=1) + b"\n")
     except OSError as error:
         raise ProjectError(

@@ -13,17 +13,15 @@ from PySide6.QtWidgets import QApplication
 from desktop.actions import ACTIONS, MENUS, Action
 from desktop.settings import Folders, SettingsStore, folders
 from ui import theme
-from ui.timeline.view import TimelineView
 from ui.window import Window
 
 
 class Shell(NamedTuple):
-    """The window with its actions and timeline, and nothing behind it yet."""
+    """The window with its actions; its other panels and what is behind them come later."""
 
     folders: Folders
     settings: SettingsStore
     actions: dict[str, QAction]
-    timeline: TimelineView
     window: Window
 
 
@@ -34,11 +32,10 @@ def make_shell(application: QApplication) -> Shell:
     settings = SettingsStore()
     theme.apply(application, settings.value.theme)
     actions = {one.name: _qt_action(one, application) for one in ACTIONS}
-    timeline = TimelineView()
-    window = Window(actions, _menus(), timeline)
+    window = Window(actions, _menus())
     if settings.value.geometry:
         window.restoreGeometry(QByteArray(base64.b64decode(settings.value.geometry)))
-    return Shell(folders(), settings, actions, timeline, window)
+    return Shell(folders(), settings, actions, window)
 
 
 def _menus() -> dict[str, Sequence[str]]:

@@ -22,18 +22,17 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QDialog, QMainWindow, QSplitter, QWidget
 
 from ui import icons, theme
-from ui.bin import Bin
-from ui.focus import FocusRing
-from ui.inspector import Inspector
 from ui.menurow import MenuRow
-from ui.notice import NoticeBar
-from ui.panels import column
+from ui.panels import column, surface
 from ui.statusbar import StatusBar
 from ui.transport import Transport
 from ui.viewer import Viewer
 
 if TYPE_CHECKING:
+    from ui.bin import Bin
+    from ui.inspector import Inspector
     from ui.jobs import QueuePanel
+    from ui.notice import NoticeBar
 
 LEAST = (1120, 680)
 USUAL = (1440, 900)
@@ -95,7 +94,16 @@ class Scrim(QWidget):
 
 
 class Window(QMainWindow):
-    """Everything on screen. `timeline`: the widget for the lower part; it takes its own drops."""
+    """Everything on screen.
+
+    `timeline`: the widget for the lower part; it takes its own drops. Without it the window shows
+    the menus and the viewer, and waits for `complete` with the rest: so it opens at once.
+    """
+
+    bin: "Bin"
+    inspector: "Inspector"
+    timeline: QWidget
+    notices: "NoticeBar"
 
     files_dropped = Signal(object, str)  # tuple of paths, "bin", "viewer" or "window"
     close_requested = Signal(object)  # QCloseEvent: ignore it to stay open
@@ -105,29 +113,57 @@ class Window(QMainWindow):
         self,
         actions: Mapping[str, QAction],
         menus: Mapping[str, Sequence[str]],
-        timeline: QWidget,
+        timeline: QWidget | None = None,
     ) -> None:
         super().__init__()
         self.setWindowTitle("Reelwright")
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(*LEAST)
         self.resize(*USUAL)
-        self.setAcceptDrops(True)
         self.menu_row = MenuRow(actions, menus, self)
-        self.notices = NoticeBar(self)
-        self.bin = Bin(self)
         self.viewer = Viewer(self)
         self.transport = Transport(self)
-        self.inspector = Inspector(self)
-        self.timeline = timeline
         self.status = StatusBar(self)
         self._queue: QueuePanel | None = None
         self._larger = False
-        self._lay_out()
-        self._frame = DropFrame(self)
         self._scrim: Scrim | None = None
+        self._lay_out()
         for action in actions.values():
             self.addAction(action)
+        if timeline is not None:
+            self.complete(timeline)
+
+    def complete(self, timeline: QWidget) -> None:
+        """Puts bin, inspector, notices and timeline in their places."""
+        from ui.bin import Bin
+        from ui.focus import FocusRing
+        from ui.inspector import Inspector
+        from ui.notice import NoticeBar
+
+        self.notices = NoticeBar(self)
+        self.bin = Bin(self)
+        self.inspector = Inspector(self)
+        self.timeline = timeline
+        self._outer.insertWidget(1, self.notices)
+        for splitter, place, panel in (
+            (self._upper, 0, self.bin),
+            (self._upper, 2, self.inspector),
+            (self._main, 1, self.timeline),
+        ):
+            stand_in = splitter.replaceWidget(place, panel)
+            panel.show()
+            if stand_in is not None:
+                stand_in.deleteLater()
+        self.bin.setMaximumWidth(480)
+        self.inspector.setMaximumWidth(420)
+        self.timeline.setMinimumHeight(160)
+        self._upper.setStretchFactor(0, 0)
+        self._upper.setStretchFactor(2, 0)
+        self._main.setStretchFactor(1, 0)
+        self._restore_upper()
+        self._restore_main()
+        self._frame = DropFrame(self)
+        self.setAcceptDrops(True)
         self.menu_row.queue.clicked.connect(self.show_queue)
         self.timeline.setFocus(Qt.FocusReason.OtherFocusReason)
         app = QApplication.instance()
@@ -136,20 +172,19 @@ class Window(QMainWindow):
 
     def _lay_out(self) -> None:
         whole = QWidget(self)
-        outer = column(whole)
+        outer = self._outer = column(whole)
         outer.addWidget(self.menu_row)
-        outer.addWidget(self.notices)
         self._middle = QWidget(self)
         middle = column(self._middle)
         middle.addWidget(self.viewer, 1)
         middle.addWidget(self.transport)
         self._upper = Handle(Qt.Orientation.Horizontal, self)
-        for panel in (self.bin, self._middle, self.inspector):
+        for panel in (surface("panel"), self._middle, surface("panel")):
             self._upper.addWidget(panel)
         self._upper.setStretchFactor(1, 1)
         self._main = Handle(Qt.Orientation.Vertical, self)
         self._main.addWidget(self._upper)
-        self._main.addWidget(self.timeline)
+        self._main.addWidget(surface("panel"))
         self._main.setStretchFactor(0, 1)
         self._main.setStretchFactor(1, 0)
         self._across = Handle(Qt.Orientation.Horizontal, self)
@@ -163,9 +198,6 @@ class Window(QMainWindow):
         self._main.watch()
         self._upper.restored.connect(self._restore_upper)
         self._main.restored.connect(self._restore_main)
-        self.bin.setMaximumWidth(480)
-        self.inspector.setMaximumWidth(420)
-        self.timeline.setMinimumHeight(160)
         self._upper.setMinimumHeight(240)
         self.setCentralWidget(whole)
 

@@ -9,8 +9,6 @@ The file before the last save stays beside it as NAME.reel.bak.
 import os
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +16,9 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.errors import ProjectError
+from engine.files import reason, write_whole
 from engine.timeline.model import VERSION, Project
+from engine.timeline.time import decode_value, encode_value
 from engine.timeline.validity import check
 
 EXTENSION = ".reel"
@@ -97,7 +97,7 @@ def encoded(project: Project, folder: Path) -> bytes:
 
 def packed(project: Project) -> bytes:
     """The project as JSON in one line, with its paths as they are."""
-    return msgspec.json.encode(project, enc_hook=written_value)
+    return msgspec.json.encode(project, enc_hook=encode_value)
 
 
 def decoded(data: bytes, folder: Path, name: str, read_newer: bool = False) -> Project:
@@ -117,7 +117,7 @@ def decoded(data: bytes, folder: Path, name: str, read_newer: bool = False) -> P
             )
         document["version"] = VERSION
     try:
-        project = msgspec.convert(migrated(document), Project, dec_hook=read_value)
+        project = msgspec.convert(migrated(document), Project, dec_hook=decode_value)
     except (msgspec.ValidationError, RecursionError) as error:
         raise ProjectError(
             f"{name} is damaged: {_place(str(error))}.", details=str(error)
@@ -167,63 +167,6 @@ def resolve(path: str, folder: Path) -> str:
     return expected
 
 
-def write_whole(path: Path, data: bytes, backup: Path | None = None) -> None:
-    """Replaces the file at `path` in one step, keeping the one before as `backup`.
-
-    Raises OSError; then the old file is as it was, and nothing is left beside it.
-    """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if backup is not None and path.exists():
-            _keep(path, backup)
-        fresh.replace(path)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink()
-        raise
-    if os.name == "posix":  # so that the new name survives a power cut, too
-        with suppress(OSError):
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-
-
-def _keep(path: Path, backup: Path) -> None:
-    """Makes `backup` the same as `path`, in one step."""
-    fresh = backup.with_name(f".{backup.name}.{os.getpid()}.part")
-    try:
-        try:
-            os.link(path, fresh)
-        except OSError:  # a file system without links
-            import shutil  # only here: it takes a while to load
-
-            shutil.copy2(path, fresh)
-        fresh.replace(backup)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink()
-        raise
-
-
-def reason(error: OSError) -> str:
-    """Why the system refused, in words that end a sentence."""
-    match error:
-        case PermissionError():
-            return "it is not allowed there"
-        case FileNotFoundError() | NotADirectoryError():
-            return "the folder is not there"
-        case IsADirectoryError():
-            return "it is a folder"
-    words = {28: "the disk is full", 30: "the disk is read-only", 36: "the name is too long"}
-    return words.get(error.errno or 0, (error.strerror or "the system refused it").lower())
-
-
 def _folder(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute())).parent
 
@@ -241,23 +184,3 @@ def _place(error: str) -> str:
     if missing:
         return f"«{missing.group(1)}» is missing" + (f" in {where}" if where else "")
     return f"{where} has a value of the wrong kind" if where else "it has the wrong shape"
-
-
-def written_value(value: Any) -> Any:
-    """msgspec's hook: a Fraction is written "3/2", a whole one "3"."""
-    if isinstance(value, Fraction):
-        return str(value)
-    raise NotImplementedError(f"{type(value).__name__} cannot be saved")
-
-
-def read_value(kind: type, value: Any) -> Any:
-    """The counterpart of `written_value`. Raises ValueError for what is no fraction."""
-    if (
-        kind is Fraction
-        and isinstance(value, str)
-        and re.fullmatch(r"-?\d{1,40}(/\d{1,40})?", value)
-    ):
-        over, _, under = value.partition("/")
-        if int(under or "1"):
-            return Fraction(int(over), int(under or "1"))
-    raise ValueError("a time is written as text, 3/2")

@@ -2,7 +2,7 @@
 
 import re
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -89,3 +89,19 @@ def parse_timecode(text: str, rate: Fraction, now: Time = ZERO) -> Time:
     if match.group(1) == "-":
         return max(ZERO, now - moved)
     return moved
+
+
+def encode_value(value: Any) -> Any:
+    """msgspec's hook for what it does not know: a Fraction is written "3/2", a whole one "3"."""
+    if isinstance(value, Fraction):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} cannot be written")
+
+
+def decode_value(kind: type, value: Any) -> Any:
+    """The counterpart of `encode_value`. Raises ValueError for what is no fraction."""
+    if kind is Fraction and isinstance(value, str):
+        match = re.fullmatch(r"(-?\d{1,40})(?:/(\d{1,40}))?", value)
+        if match is not None and int(match.group(2) or "1"):
+            return Fraction(int(match.group(1)), int(match.group(2) or "1"))
+    raise ValueError("a time is written as text, 3/2")

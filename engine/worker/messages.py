@@ -5,7 +5,7 @@ stdin, events come back on a duplicate of its stdout.
 """
 
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -313,23 +313,3 @@ Event: TypeAlias = (
     | LogLine
     | Gone
 )
-
-
-def encode_value(value: Any) -> Any:
-    """msgspec's hook for what it does not know: a Fraction is written "3/2"."""
-    if isinstance(value, Fraction):
-        return f"{value.numerator}/{value.denominator}"
-    raise NotImplementedError(f"{type(value).__name__} cannot be sent")
-
-
-def decode_value(kind: type, value: Any) -> Any:
-    """The counterpart of `encode_value`. Raises ValueError for what is no fraction."""
-    if kind is Fraction:
-        if isinstance(value, str) and len(value) <= 64:
-            numerator, _, denominator = value.partition("/")
-            try:
-                return Fraction(int(numerator), int(denominator or "1"))
-            except (ValueError, ZeroDivisionError):
-                raise ValueError(f"«{value}» is not a fraction") from None
-        raise ValueError("a fraction is written as text, 3/2")
-    raise NotImplementedError(f"{kind.__name__} cannot be received")

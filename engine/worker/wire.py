@@ -8,7 +8,8 @@ from typing import IO, Any, Generic, TypeVar
 import msgspec
 
 from engine.errors import WorkerError
-from engine.worker.messages import Event, Request, decode_value, encode_value
+from engine.timeline.time import decode_value, encode_value
+from engine.worker.messages import Event, Request
 
 LIMIT_BYTES = 64 * 1024 * 1024  # of one message; a project of thousands of clips is far below
 

@@ -187,7 +187,7 @@ from PySide6.QtCore import QCoreApplication
 from desktop.jobs import JobQueue
 from engine.jobs import Job
 from engine.worker.frames import FrameRing
-from engine.worker.messages import decode_value
+from engine.timeline.time import decode_value
 
 app = QCoreApplication([])
 folder = Path(sys.argv[1])
@@ -218,7 +218,7 @@ class EditorKilled:
 
 def kill_editor(film: Asset, folder: Path, delay: float) -> EditorKilled:
     """Starts an editor with an effect, an export and a gpu job, and kills it after `delay`."""
-    from engine.worker.messages import encode_value
+    from engine.timeline.time import encode_value
 
     effect = job_of("effect", film, folder / "effect")
     plain = job_of("export", msgspec.structs.replace(film, id=new_id()), folder / "export")

@@ -31,8 +31,7 @@ from engine.timeline.model import (
     Track,
     TrackKind,
 )
-from engine.timeline.time import TimeRange, between
-from engine.worker.messages import encode_value
+from engine.timeline.time import TimeRange, between, encode_value
 from tests.support.media import make_video
 from tests.support.moving import textured
 
@@ -142,7 +141,7 @@ from pathlib import Path
 import msgspec
 from engine.jobs import EffectJob
 from engine.render.bake import bake
-from engine.worker.messages import decode_value
+from engine.timeline.time import decode_value
 
 class Told:
     def step(self, stage, done, total):

@@ -16,6 +16,7 @@ from desktop.jobs import FILE, JobQueue
 from engine.jobs import EffectJob, ExportJob, ExportOptions, Job, JobResult, SelfTestJob
 from engine.timeline.effects import new_use
 from engine.timeline.model import Project
+from engine.timeline.time import encode_value
 from engine.worker.messages import (
     Event,
     Failed,
@@ -24,7 +25,6 @@ from engine.worker.messages import (
     JobCancelled,
     Preview,
     Progress,
-    encode_value,
 )
 from tests.support.timelines import asset, clip, project, video
 from tests.support.workers import ScriptedClient

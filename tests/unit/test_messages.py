@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.errors import WorkerError
 from engine.jobs import EffectJob, ExportJob, ExportOptions, Job, JobResult, SelfTestJob
 from engine.timeline.model import EffectUse, new_project
-from engine.timeline.time import TimeRange
+from engine.timeline.time import TimeRange, decode_value, encode_value
 from engine.worker import messages, wire
 from engine.worker.messages import Event, Request
 from tests.support.timelines import asset, facts, project, video
@@ -105,8 +105,8 @@ def test_every_message_is_tried(union: Any, tried: tuple[Any, ...]) -> None:
 def test_same_types_go_as_json() -> None:
     for message in (*REQUESTS, *EVENTS):
         kind: Any = Request if message in REQUESTS else Event
-        data = msgspec.json.encode(message, enc_hook=messages.encode_value)
-        assert msgspec.json.decode(data, type=kind, dec_hook=messages.decode_value) == message
+        data = msgspec.json.encode(message, enc_hook=encode_value)
+        assert msgspec.json.decode(data, type=kind, dec_hook=decode_value) == message
 
 
 def test_messages_follow_one_another() -> None:
@@ -164,9 +164,9 @@ def test_no_bytes_do_more_than_raise_worker_error(data: bytes) -> None:
 
 @given(st.fractions())
 def test_fractions_are_exact(value: Fraction) -> None:
-    text = messages.encode_value(value)
+    text = encode_value(value)
     if len(text) <= 64:
-        assert messages.decode_value(Fraction, text) == value
+        assert decode_value(Fraction, text) == value
 
 
 def test_a_whole_project_of_thousands_of_clips_fits() -> None:

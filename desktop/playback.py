@@ -7,6 +7,7 @@ from fractions import Fraction
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage
 
+from desktop.order import Order
 from desktop.service import MediaService
 from desktop.sound import FRAME_BYTES, RATE, SoundOutput
 from engine.timeline.model import Project, Sequence
@@ -26,44 +27,6 @@ from engine.worker.messages import (
 SLOTS = 6
 BLOCK = Fraction(1, 5)  # seconds of sound asked for at a time
 SOUND_AHEAD = 3  # blocks
-
-
-class Order:
-    """Which frame comes at each tick of playback, from in to out, with loop and ping-pong."""
-
-    def __init__(
-        self, first: int, last: int, start: int, step: int, loop: bool, ping_pong: bool
-    ) -> None:
-        """Frames `first` to `last` (both shown), beginning at `start`, `step` frames a tick."""
-        self._first = first
-        self._count = last - first + 1
-        self._start = min(max(start - first, 0), self._count - 1)
-        self._step = step
-        self._loop = loop
-        self._ping_pong = ping_pong and self._count > 1 and step > 0
-
-    def frame(self, tick: int) -> int | None:
-        """The frame at `tick`, or None when playback is over."""
-        place = self._start + tick * self._step
-        if self._ping_pong:
-            period = 2 * self._count - 2
-            if not self._loop and place > period:
-                return None
-            place %= period
-            return self._first + (place if place < self._count else period - place)
-        if self._loop:
-            return self._first + place % self._count
-        return self._first + place if 0 <= place < self._count else None
-
-    def is_backward(self, tick: int) -> bool:
-        """Whether the frame at `tick` is on the way back."""
-        here, following = self.frame(tick), self.frame(tick + 1)
-        return here is not None and following is not None and following < here
-
-    def at_turn(self, tick: int) -> bool:
-        """Whether the next frame does not follow the one at `tick` by one, either way."""
-        here, following = self.frame(tick), self.frame(tick + 1)
-        return here is None or following is None or abs(following - here) != 1
 
 
 class Playback(QObject):
@@ -86,7 +49,7 @@ class Playback(QObject):
         self._shown_project: Project | None = None
         self._serial = 0
         self._wanted: Time | None = None  # a frame to show that could not be asked for yet
-        self._asked: dict[int, int] = {}  # slot -> tick (0 when still)
+        self._asked: dict[int, tuple[int, int]] = {}  # slot -> serial, tick (0 when still)
         self._free: deque[int] = deque()
         self._arrived: dict[int, tuple[QImage, Time]] = {}  # tick -> picture
         self._order: Order | None = None
@@ -180,7 +143,7 @@ class Playback(QObject):
         at, self._wanted = self._wanted, None
         self._serial += 1
         slot = self._free.popleft()
-        self._asked[slot] = 0
+        self._asked[slot] = (self._serial, 0)
         self._service.send(
             ShowFrames(
                 serial=self._serial,
@@ -195,9 +158,10 @@ class Playback(QObject):
         match event:
             case FrameShown():
                 self._take_frame(event)
-            case FramesDropped(slots=slots):
+            case FramesDropped(serial=serial, slots=slots):
                 for slot in slots:
-                    if self._asked.pop(slot, None) is not None:
+                    if self._asked.get(slot, (-1, 0))[0] == serial:
+                        del self._asked[slot]
                         self._free.append(slot)
                 self._go_on()
             case Samples():
@@ -206,9 +170,10 @@ class Playback(QObject):
                 pass
 
     def _take_frame(self, event: FrameShown) -> None:
-        tick = self._asked.pop(event.slot, None)
-        if tick is None or self._ring is None:
-            return
+        serial, tick = self._asked.get(event.slot, (-1, 0))
+        if serial != event.serial or self._ring is None:
+            return  # of a ring that is closed by now
+        del self._asked[event.slot]
         picture: QImage | None = None
         if event.serial == self._serial and event.width > 0:
             view = self._ring.view(event.slot)
@@ -328,7 +293,7 @@ class Playback(QObject):
             if frame is None:
                 break
             slot = self._free.popleft()
-            self._asked[slot] = self._next_tick
+            self._asked[slot] = (self._serial, self._next_tick)
             times.append(time_of(frame, self._pace))
             slots.append(slot)
             self._next_tick += 1

@@ -364,3 +364,14 @@ def span_of(clips: Iterable[Clip]) -> TimeRange:
     """From the first start to the last end."""
     every = list(clips)
     return between(min(clip.start for clip in every), max(clip.end for clip in every))
+
+
+def frames_text(count: int) -> str:
+    return f"{count} frame" if count == 1 else f"{count} frames"
+
+
+# Copies, links, transitions
+
+
+def with_track(seq: Sequence, track: Track) -> Sequence:
+    return replace(seq, tracks=tuple(track if one.id == track.id else one for one in seq.tracks))

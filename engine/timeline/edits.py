@@ -8,29 +8,25 @@ changed: an edit of one raises EditError, and ripples leave locked tracks where 
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
-from fractions import Fraction
 from typing import Literal
 
 from msgspec.structs import replace
 
 from engine.errors import EditError
 from engine.timeline.assembly import add_assets, on_sequence, placements_for, remove_assets, set_up
+from engine.timeline.dissolves import dissolve, longest_dissolve, remove_transition
 from engine.timeline.draft import (
     Assets,
     Draft,
     Placement,
     available,
     each,
-    handles,
-    index_from,
     located,
-    longest_between,
     on_grid,
     span_of,
     track_label,
     unlocked_track,
-    with_room_for_fades,
+    with_track,
 )
 from engine.timeline.model import (
     Clip,
@@ -41,6 +37,7 @@ from engine.timeline.model import (
     new_id,
 )
 from engine.timeline.time import ZERO, Time, TimeRange, snap
+from engine.timeline.trims import Edge, ripple_trim, trim, trim_limits
 
 __all__ = [
     "Assets",
@@ -76,13 +73,6 @@ __all__ = [
     "unlink",
     "with_links",
 ]
-
-
-class Edge(StrEnum):
-    """An end of a clip."""
-
-    HEAD = "head"
-    TAIL = "tail"
 
 
 def with_links(seq: Sequence, ids: Iterable[str]) -> frozenset[str]:
@@ -314,136 +304,6 @@ def extract(seq: Sequence, span: TimeRange, tracks: Iterable[str] | None = None)
 # Trimming
 
 
-def trim(
-    seq: Sequence, ids: str | Iterable[str], edge: Edge, delta: Time, assets: Assets
-) -> Sequence:
-    """Moves the head or tail of a clip, or of linked ones alike; positive is later.
-
-    tail by -1:  AABB  ->  A.BB        head by 1:  AABB  ->  AA.B
-    Raises EditError where a neighbour is in the way, the medium ends or no frame would be left.
-    """
-    return _trimmed(seq, ids, edge, delta, assets, ripple=False)
-
-
-def ripple_trim(
-    seq: Sequence, ids: str | Iterable[str], edge: Edge, delta: Time, assets: Assets
-) -> Sequence:
-    """Moves the head or tail of a clip; what follows moves along on all open tracks alike.
-
-    tail by -1:  AABB  ->  ABB         head by 1:  AABB  ->  AAB
-    The head stays where it is in the sequence: later source begins to show there.
-    """
-    return _trimmed(seq, ids, edge, delta, assets, ripple=True)
-
-
-def trim_limits(
-    seq: Sequence, ids: str | Iterable[str], edge: Edge, assets: Assets, ripple: bool = False
-) -> tuple[Time | None, Time | None]:
-    """The least and the greatest delta that `trim` (or `ripple_trim`) takes; None is no limit."""
-    inward: list[Time] = []
-    outward: list[Time] = []
-    for track_id, clip in _one_each(seq, ids).items():
-        inward.append(clip.duration - 1 / seq.rate)
-        outward += _room(seq, track_id, clip, edge, assets, ripple)
-    most_in, most_out = min(inward, default=None), min(outward, default=None)
-    if edge is Edge.TAIL:
-        return None if most_in is None else -most_in, most_out
-    return None if most_out is None else -most_out, most_in
-
-
-def _room(
-    seq: Sequence, track_id: str, clip: Clip, edge: Edge, assets: Assets, ripple: bool
-) -> list[Time]:
-    """How far the edge can go outward: by its handle, and by the gap beside it."""
-    handle = handles(assets, clip)[edge is Edge.TAIL]
-    room = [] if handle is None else [Fraction((handle * seq.rate).__floor__()) / seq.rate]
-    if not ripple:
-        clips = seq.track(track_id).clips
-        i = index_from(clips, clip.start)
-        if edge is Edge.HEAD:
-            room.append(clip.start - (clips[i - 1].end if i else ZERO))
-        elif i + 1 < len(clips):
-            room.append(clips[i + 1].start - clip.end)
-    return room
-
-
-def _one_each(seq: Sequence, ids: str | Iterable[str]) -> dict[str, Clip]:
-    """The clip to trim on each track. Raises EditError."""
-    found = located(seq, [ids] if isinstance(ids, str) else ids)
-    if any(len(clips) > 1 for clips in found.values()):
-        raise EditError("Only one clip of a track can be trimmed at a time.", "Select one clip.")
-    return {track_id: clips[0] for track_id, clips in found.items()}
-
-
-def _trimmed(
-    seq: Sequence, ids: str | Iterable[str], edge: Edge, delta: Time, assets: Assets, ripple: bool
-) -> Sequence:
-    chosen = _one_each(seq, ids)
-    if not chosen:
-        return seq
-    place = min(clip.start if edge is Edge.HEAD else clip.end for clip in chosen.values())
-    delta = snap(place + delta, seq.rate) - place
-    if not delta:
-        return seq
-    for track_id, clip in chosen.items():
-        _check_trim(seq, track_id, clip, edge, delta, assets, ripple)
-    growth = delta if edge is Edge.TAIL else -delta
-    follows = min(clip.end for clip in chosen.values())
-    draft = Draft(seq)
-    for track_id, clip in chosen.items():
-        draft.remove(track_id, frozenset((clip.id,)))
-    if ripple and growth > 0:
-        draft.shift(follows, growth)
-    for track_id, clip in chosen.items():
-        start, source = clip.start, clip.source.start
-        if edge is Edge.HEAD:
-            start = start if ripple else start + delta
-            source = source + delta
-            if handles(assets, clip)[0] is None:
-                source = max(ZERO, source)
-        whole = replace(clip, start=start, source=TimeRange(source, clip.duration + growth))
-        draft.put(track_id, with_room_for_fades(whole))
-    if ripple and growth < 0:
-        draft.shift(follows, growth)
-    return draft.sequence(assets)
-
-
-def _check_trim(
-    seq: Sequence,
-    track_id: str,
-    clip: Clip,
-    edge: Edge,
-    delta: Time,
-    assets: Assets,
-    ripple: bool,
-) -> None:
-    outward = delta if edge is Edge.TAIL else -delta
-    name = clip.name or "This clip"
-    if clip.duration + outward < 1 / seq.rate:
-        raise EditError(f"{name} keeps at least one frame.", "Delete it to take all of it away.")
-    handle = handles(assets, clip)[edge is Edge.TAIL]
-    if handle is not None and outward > handle:
-        needed, there = round(outward * seq.rate), (handle * seq.rate).__floor__()
-        raise EditError(
-            f"Trim needs {_frames(needed)} of handle on {name}; it has {there}.",
-            f"Trim by {_frames(there)} at most." if there else "The medium ends here.",
-        )
-    if outward > min(_room(seq, track_id, clip, edge, assets, ripple), default=outward):
-        raise EditError(
-            f"{name} on {track_label(seq, track_id)} has no room: another clip is in the way."
-            if edge is Edge.TAIL or index_from(seq.track(track_id).clips, clip.start)
-            else f"{name} cannot begin before the sequence does.",
-            "Ripple trim moves what follows.",
-        )
-
-
-def _frames(count: int) -> str:
-    return f"{count} frame" if count == 1 else f"{count} frames"
-
-
-# Copies, links, transitions
-
-
 def duplicate(seq: Sequence, ids: Iterable[str]) -> Sequence:
     """Puts copies right after the last of the clips; what follows moves right.
 
@@ -488,74 +348,6 @@ def unlink(seq: Sequence, ids: Iterable[str]) -> Sequence:
     return each(seq, linked.intersection(ids), lambda clip: replace(clip, link=None))
 
 
-def longest_dissolve(seq: Sequence, left_id: str, right_id: str, assets: Assets) -> Time:
-    """The longest dissolve these two clips can hold, in whole frames. Raises EditError."""
-    track, i = _cut_between(seq, left_id, right_id)
-    before = next((one for one in track.transitions if one.right == left_id), None)
-    after = next((one for one in track.transitions if one.left == right_id), None)
-    longest = longest_between(track.clips[i], track.clips[i + 1], before, after, assets, seq.rate)
-    return Fraction((longest * seq.rate).__floor__()) / seq.rate
-
-
-def dissolve(
-    seq: Sequence, left_id: str, right_id: str, duration: Time, assets: Assets
-) -> Sequence:
-    """Puts a cross-dissolve over the cut between two clips that touch, half on each side.
-
-    AAABBB  ->  AA××BB
-    It shows source from beyond the cut: each medium needs a handle of half its length there.
-    """
-    track, i = _cut_between(seq, left_id, right_id)
-    unlocked_track(seq, track.id)
-    left, right = track.clips[i], track.clips[i + 1]
-    duration = max(snap(duration, seq.rate), 1 / seq.rate)
-    needed = (duration / 2 * seq.rate).__ceil__()
-    half = duration / 2
-    for clip, handle, least in (
-        (left, handles(assets, left)[1], half),
-        (right, handles(assets, right)[0], half - 1 / (2 * seq.rate)),
-    ):
-        if handle is not None and handle < least:
-            there = (handle * seq.rate).__floor__()
-            raise EditError(
-                f"The dissolve needs {_frames(needed)} of handle on {clip.name or 'a clip'}; "
-                f"it has {there}.",
-                "Trim the clips at the cut, or make the dissolve shorter.",
-            )
-    if duration > longest_dissolve(seq, left_id, right_id, assets):
-        raise EditError("The clips are too short for this dissolve.", "Make it shorter.")
-    others = tuple(one for one in track.transitions if one.left != left_id)
-    whole = (*others, Transition(new_id(), left_id, right_id, duration))
-    place = {clip.id: index for index, clip in enumerate(track.clips)}
-    whole = tuple(sorted(whole, key=lambda one: place[one.left]))
-    return _with_track(seq, replace(track, transitions=whole))
-
-
-def _cut_between(seq: Sequence, left_id: str, right_id: str) -> tuple[Track, int]:
-    track = seq.track_of(left_id)
-    if track is not None:
-        i = next(i for i, clip in enumerate(track.clips) if clip.id == left_id)
-        following = track.clips[i + 1 : i + 2]
-        if following and following[0].id == right_id and following[0].start == track.clips[i].end:
-            return track, i
-    raise EditError("A dissolve needs two clips that touch.", "Close the gap between them first.")
-
-
-def remove_transition(seq: Sequence, transition_id: str) -> Sequence:
-    """The sequence with a plain cut again.
-
-    AA××BB  ->  AAABBB
-    """
-    for track in seq.tracks:
-        kept = tuple(one for one in track.transitions if one.id != transition_id)
-        if len(kept) < len(track.transitions):
-            return _with_track(seq, replace(unlocked_track(seq, track.id), transitions=kept))
-    raise EditError("This transition is no longer there.")
-
-
-# Clips and tracks as wholes
-
-
 def replace_clip(seq: Sequence, clip: Clip, assets: Assets | None = None) -> Sequence:
     """The clip of the same id with other values; its place may change where there is room.
 
@@ -579,7 +371,7 @@ def set_track(seq: Sequence, track: Track) -> Sequence:
             changed = replace(
                 track, kind=before.kind, clips=before.clips, transitions=before.transitions
             )
-            return seq if changed == before else _with_track(seq, changed)
+            return seq if changed == before else with_track(seq, changed)
     raise EditError("This track is no longer there.")
 
 
@@ -603,7 +395,3 @@ def remove_track(seq: Sequence, track_id: str) -> Sequence:
         )
     seq = lift(seq, [clip.id for clip in track.clips])
     return replace(seq, tracks=tuple(one for one in seq.tracks if one.id != track_id))
-
-
-def _with_track(seq: Sequence, track: Track) -> Sequence:
-    return replace(seq, tracks=tuple(track if one.id == track.id else one for one in seq.tracks))

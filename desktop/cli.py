@@ -120,6 +120,7 @@ def probe_command(path: Path) -> dict[str, Any]:
         parts.append(f"{float(facts.duration):.3f} s")
     plain = msgspec.to_builtins(facts, enc_hook=encode_value)
     plain["duration_seconds"] = float(facts.duration)
+    plain["fps"] = float(facts.video.rate) if facts.video and not facts.still else None
     return {"text": " · ".join(parts), "path": str(path), "fingerprint": found.fingerprint, **plain}
 
 

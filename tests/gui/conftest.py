@@ -1,9 +1,5 @@
 """What every window test stands on: an offscreen application in the dark theme."""
 
-import os
-
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-
 from collections.abc import Iterator
 
 import pytest

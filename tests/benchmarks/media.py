@@ -18,7 +18,7 @@ COMMANDS = {
     "b1080.mp4": "-f lavfi -i mandelbrot=s=1920x1080:r=30:maxiter=200 "
     + _TONE.format(seconds=30)
     + f" -t 30 -vf noise=c0s=2:c0f=t {_CODING}",
-    "g360.mp4": "-i {folder}/b1080.mp4 -t 8 -an -vf scale=640:360,fps=24 "
+    "g360.mp4": "-i {folder}/b1080.mp4 -t 8 -an -vf scale=640:360,fps=15 "
     "-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p",
 }
 

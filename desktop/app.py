@@ -319,7 +319,10 @@ class App(QObject):
         """Saves what the next start needs and ends every child."""
         geometry = bytes(self.parts.window.saveGeometry().data())
         self.parts.settings.change(geometry=base64.b64encode(geometry).decode("ascii"))
-        self.parts.editor.undo_stack.blockSignals(True)  # its end clears it, which nobody shows
+        parts = self.parts
+        # what still comes while all ends is shown by nobody
+        for part in (parts.editor.undo_stack, parts.states, parts.previews, parts.importer):
+            part.blockSignals(True)
         self.parts.playback.close()
         self.parts.queue.close()
         self.parts.service.stop()

@@ -8,6 +8,8 @@ from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
 
+from PySide6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
+
 
 def log_to(folder: Path) -> None:
     """Lets the editor's log go to `folder`; without one it goes on without a log."""
@@ -19,6 +21,13 @@ def log_to(folder: Path) -> None:
         return
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    qInstallMessageHandler(_log_qt)
+
+
+def _log_qt(kind: QtMsgType, _where: QMessageLogContext, text: str) -> None:
+    """What Qt itself has to say goes to the log, not to the terminal."""
+    is_grave = kind in (QtMsgType.QtCriticalMsg, QtMsgType.QtFatalMsg)
+    logging.getLogger("qt").log(logging.ERROR if is_grave else logging.INFO, text)
 
 
 def catch(tell: Callable[[BaseException, str], None]) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from PySide6.QtCore import QByteArray, QTimer
+from PySide6.QtCore import QByteArray, QObject, QTimer, qInstallMessageHandler
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QApplication
 
@@ -64,6 +64,7 @@ def run_window(arguments: list[str]) -> int:
     application = QApplication(sys.argv[:1])
     shell = make_shell(application)
     shell.window.show()
+    running: list[QObject] = []  # holds the application's parts until the window is closed
 
     def fill() -> None:
         from desktop import bugs
@@ -71,10 +72,13 @@ def run_window(arguments: list[str]) -> int:
 
         bugs.log_to(shell.folders.logs)
         app = App(application, shell)
+        running.append(app)
         bugs.catch(app.tell_bug)
         app.begin(arguments)
         gc.freeze()  # what is there now stays; only what comes later is looked through
         gc.enable()
 
     QTimer.singleShot(0, fill)
-    return application.exec()
+    code = application.exec()
+    qInstallMessageHandler(None)
+    return code

@@ -30,6 +30,7 @@ from desktop.wording import size_text
 from engine.errors import EngineError
 from engine.jobs import ExportOptions, Format
 from engine.timeline.model import Project, TrackKind
+from engine.worker.messages import Device, Event
 from ui import theme
 from ui.timeline.view import TimelineView
 
@@ -99,6 +100,7 @@ class App(QObject):
         parts.editor.undo_stack.redoTextChanged.connect(lambda _text: self._show_undo())
         parts.editor.project_changed.connect(self._project_changed)
         parts.states.changed.connect(self._show_status)
+        parts.service.arrived.connect(self._heard)
         parts.service.failed.connect(
             lambda message, hint: self.parts.tell("error", f"{message} {hint}")
         )
@@ -232,7 +234,7 @@ class App(QObject):
         self.parts.window.set_larger_view(not self.parts.timeline.isHidden())
 
     def _open_palette(self) -> None:
-        from desktop.presenters.dialogs import Palette
+        from desktop.presenters.palette import Palette
 
         Palette(self.parts.window, self.parts.actions)
 
@@ -291,11 +293,15 @@ class App(QObject):
 
     def _show_status(self) -> None:
         status = self.parts.window.status
-        status.set_device("No GPU found: effects run on the CPU")
         size = self.parts.states.cache_bytes
         limit = self.parts.settings.value.cache_limit_bytes
         words = f"Cache {size_text(size)} of {size_text(limit)}" if size > 0 else "Cache empty"
         status.set_cache(words)
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Device):
+            cards = event.details or "No GPU found"
+            self.parts.window.status.set_device(f"{cards}: effects run on the CPU", event.name)
 
     def _hint(self, hints: list[tuple[str, str]]) -> None:
         usual = HINTS if self.parts.editor.project.assets else EMPTY_HINTS

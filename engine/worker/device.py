@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +20,24 @@ def cpu(details: str = "") -> Device:
         total_bytes=total,
         free_bytes=free,
         details=details,
+    )
+
+
+def graphics() -> str:
+    """The NVIDIA cards as their driver names them, with their memory; "" where there is none."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ""
+    asked = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""  # a driver that does not answer is no card to work on
+    cards = [line.rpartition(",") for line in told.stdout.splitlines() if "," in line]
+    return ", ".join(
+        f"{name.strip()}, {round(int(size) / 1024)} GB"
+        for name, _, size in cards
+        if size.strip().isdigit()
     )
 
 

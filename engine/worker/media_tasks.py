@@ -6,7 +6,7 @@ from pathlib import Path
 from engine.errors import WorkerError
 from engine.jobs import EffectJob, ExportJob, Job, JobResult, SelfTestJob
 from engine.progress import Report
-from engine.worker.device import cpu
+from engine.worker.device import cpu, graphics
 from engine.worker.faults import Fault, attempt
 from engine.worker.messages import (
     Ask,
@@ -41,7 +41,7 @@ class MediaTasks:
         self._small = Turns("small asks", before_step=self._yield_to_frames)
 
     def device(self) -> Device:
-        return cpu()
+        return cpu(graphics())
 
     def run(self, job: Job, report: Report) -> JobResult:
         """Does a job on the calling thread. Raises EngineError and Cancelled."""

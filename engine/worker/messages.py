@@ -133,7 +133,11 @@ class Ready(_Message, frozen=True, kw_only=True):
 
 
 class Device(_Message, frozen=True, kw_only=True):
-    """What the child computes on. `kind`: "cpu" or "cuda"."""
+    """What the child computes on. `kind`: "cpu" or "cuda".
+
+    `details`: of a media child the graphics cards that the machine has, "" for none; of a gpu
+    child why it does not compute on one.
+    """
 
     kind: str
     name: str

@@ -3,6 +3,7 @@
 import queue
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -19,7 +20,8 @@ from engine.errors import (
     ProjectError,
     WorkerError,
 )
-from engine.jobs import Job, JobResult
+from engine.jobs import ExportJob, JobResult
+from engine.media.part import remove_part
 from engine.timeline.model import Asset, new_id
 from engine.worker.client import WorkerClient
 from engine.worker.messages import (
@@ -76,11 +78,13 @@ class MediaChild:
         self.pid = 0
 
     def __enter__(self) -> "MediaChild":
+        self._on_term = signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._client.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.stop()
+        signal.signal(signal.SIGTERM, self._on_term)
 
     def _next(self) -> Event:
         event = self._events.get()
@@ -106,11 +110,12 @@ class MediaChild:
         found = self.probe(path)
         return Asset(new_id(), str(path.resolve()), path.name, found.facts, found.fingerprint)
 
-    def run(self, job: Job, bar: Bar) -> JobResult:
+    def run(self, job: ExportJob, bar: Bar) -> JobResult:
         """Does the job; Ctrl C cancels it. Raises EngineError or Cancelled."""
 
         def cancel(_signal: int, _frame: FrameType | None) -> None:
-            self._client.send(Cancel(job=job.id))
+            with suppress(WorkerError):  # it is gone; what has become of the job is on the way
+                self._client.send(Cancel(job=job.id))
 
         before = {
             number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)
@@ -124,8 +129,10 @@ class MediaChild:
                     case Finished(job=done, result=result) if done == job.id:
                         return result
                     case Failed() as failed if failed.job == job.id:
+                        remove_part(Path(job.output))  # a child that died could not do it
                         raise error_of(failed)
                     case JobCancelled(job=done) if done == job.id:
+                        remove_part(Path(job.output))
                         raise Cancelled
                     case _:
                         pass
@@ -137,8 +144,9 @@ class MediaChild:
 
 def error_of(failed: Failed) -> EngineError:
     """The error that a child told of, as the class it had there."""
+    if failed.kind == WorkerError.__name__:
+        return WorkerError(failed.message, f"Try again. The log is in {folders().logs}.")
     known = {
-        one.__name__: one
-        for one in (MediaError, OutputError, ProjectError, EditError, EffectError, WorkerError)
+        one.__name__: one for one in (MediaError, OutputError, ProjectError, EditError, EffectError)
     }
     return known.get(failed.kind, EngineError)(failed.message, failed.hint, failed.details)

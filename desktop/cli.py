@@ -5,8 +5,10 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from traceback import format_exc
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ import msgspec
 from desktop import naming
 from desktop.assembling import assembled, project_of, range_of
 from desktop.child import Bar, MediaChild
-from desktop.options import clip_of, dissolves_of, parser, spelled_out
+from desktop.options import UsageError, clip_of, dissolves_of, parser, spelled_out
 from desktop.settings import folders, load_settings
 from desktop.wording import size_text
 from engine.errors import (
@@ -36,6 +38,7 @@ from engine.timeline.model import (
 )
 from engine.timeline.project import load_project, save_project
 from engine.timeline.time import ZERO, encode_value, snap
+from engine.worker.logs import new_log
 
 
 def exit_code(error: EngineError) -> int:
@@ -55,29 +58,44 @@ def exit_code(error: EngineError) -> int:
 
 def run(arguments: list[str]) -> int:
     """Runs the command line; returns the exit code. Never shows a traceback."""
-    arguments, dissolves = dissolves_of(arguments)
-    chosen = parser().parse_args(arguments)
-    as_json = bool(getattr(chosen, "json", False))
+    as_json = "--json" in arguments
     try:
-        match chosen.command:
-            case "probe":
-                answer = probe_command(chosen.file)
-            case "effects":
-                answer = effects_command(as_json)
-            case "effect":
-                answer = effect_command(chosen)
-            case "convert":
-                answer = convert_command(chosen)
-            case "assemble":
-                answer = assemble_command(chosen, dissolves)
-            case _:
-                answer = export_command(chosen)
-    except Cancelled:
+        return _done(arguments, as_json)
+    except UsageError as error:
+        if not as_json:
+            print(error.usage, end="", file=sys.stderr)
+        return _fail(as_json, f"{error}.", f"See `{error.command} --help`.", 2)
+    except (Cancelled, KeyboardInterrupt):
         return _fail(as_json, "Cancelled; nothing was written.", "", 130)
     except EngineError as error:
         return _fail(as_json, error.message, error.hint, exit_code(error))
-    except KeyboardInterrupt:
-        return _fail(as_json, "Cancelled; nothing was written.", "", 130)
+    except Exception:  # noqa: BLE001  (the one boundary of this process)
+        _note_down(format_exc())
+        return _fail(as_json, "Reelwright made a mistake.", f"The log is in {folders().logs}.", 1)
+
+
+def _note_down(trace: str) -> None:
+    with suppress(OSError, WorkerError):
+        new_log(folders().logs, "command").write_text(trace, "utf-8")
+
+
+def _done(arguments: list[str], as_json: bool) -> int:
+    """Does what the arguments say and tells the answer."""
+    arguments, dissolves = dissolves_of(arguments)
+    chosen = parser().parse_args(arguments)
+    match chosen.command:
+        case "probe":
+            answer = probe_command(chosen.file)
+        case "effects":
+            answer = effects_command(as_json)
+        case "effect":
+            answer = effect_command(chosen)
+        case "convert":
+            answer = convert_command(chosen)
+        case "assemble":
+            answer = assemble_command(chosen, dissolves)
+        case _:
+            answer = export_command(chosen)
     return _tell(json.dumps(answer, ensure_ascii=False) if as_json else answer["text"])
 
 
@@ -186,7 +204,10 @@ def assemble_command(chosen: argparse.Namespace, dissolves: dict[int, Fraction])
             if path not in found:
                 found[path] = child.asset(path)
     project = assembled([(found[path], start, end) for path, start, end in wanted], dissolves)
-    save_project(project, chosen.output)
+    try:
+        save_project(project, chosen.output)
+    except ProjectError as error:
+        raise OutputError(error.message, error.hint, error.details) from error
     sequence = project.sequence()
     return {
         "text": f"{chosen.output}: {len(wanted)} clips, {float(sequence.duration):.3f} s, "
@@ -222,7 +243,7 @@ def _where(chosen: argparse.Namespace) -> tuple[ExportOptions, Path]:
     known = [one.value for one in Format]
     is_folder = (
         chosen.output.endswith(("/", "\\"))
-        or target.is_dir()
+        or os.path.isdir(target)  # noqa: PTH112  (a name too long to be one is no error here)
         or (chosen.prefix is not None and suffix not in known)
     )
     name = chosen.format or (suffix if not is_folder else "")

@@ -25,7 +25,8 @@ from desktop.job_entry import (
     write,
 )
 from engine.errors import WorkerError
-from engine.jobs import Job
+from engine.jobs import ExportJob, Job
+from engine.media.part import remove_part
 from engine.worker.client import Client, WorkerClient
 from engine.worker.messages import (
     Cancel,
@@ -330,6 +331,8 @@ class JobQueue(QObject):
         entry = self.entry(event.job)
         if entry is None:
             return
+        if isinstance(entry.job, ExportJob) and not isinstance(event, Finished):
+            remove_part(Path(entry.job.output))  # a child that was killed could not do it
         match event:
             case Finished():
                 self._put(entry, finished(entry, event.result))

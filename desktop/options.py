@@ -1,10 +1,11 @@
 """What the words on the command line mean: the commands, their options, times and rates."""
 
 import argparse
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from engine.jobs import DITHERS, Format, Sound
 from engine.timeline.effects import EFFECTS
@@ -21,9 +22,24 @@ EXIT_CODES = """exit codes:
 """
 
 
+class UsageError(Exception):
+    """The words on the command line cannot be understood."""
+
+    def __init__(self, command: str, usage: str, message: str) -> None:
+        super().__init__(message)
+        self.command = command
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Leaves it to the command line how to tell it."""
+        raise UsageError(self.prog, self.format_usage(), message)
+
+
 def seconds(text: str) -> Fraction:
     """ "5", "5.25", "1:05.5", "1:00:05" as exact seconds."""
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+    if not re.fullmatch(r"(\d+:){0,2}(\d+(\.\d*)?|\.\d+)", text):
         raise argparse.ArgumentTypeError(f"«{text}» is not a time: write 5, 5.25 or 1:05.5")
     total = ZERO
     for part in text.split(":"):
@@ -47,7 +63,7 @@ def whole_number(low: int, high: int) -> Any:
     """An argparse type: an integer from low to high."""
 
     def read(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"«{text}» is not a whole number from {low} to {high}")
         return int(text)
 
@@ -56,7 +72,7 @@ def whole_number(low: int, high: int) -> Any:
 
 def clip_of(text: str) -> tuple[Path, Fraction | None, Fraction | None]:
     """ "A.mp4@5-10": the file and its in and out point in seconds; both may be left out."""
-    if Path(text).exists():
+    if os.path.exists(text):  # noqa: PTH110  (a name too long to be one is no error here)
         return Path(text), None, None
     match = re.fullmatch(r"(.+)@([\d:.]*)-([\d:.]*)", text)
     if match is None:
@@ -66,8 +82,8 @@ def clip_of(text: str) -> tuple[Path, Fraction | None, Fraction | None]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = argparse.ArgumentParser(
+    """The whole command line. Its `parse_args` raises UsageError."""
+    top = _Parser(
         prog="reelwright",
         description="Reelwright, a timeline video editor. Without a command the window opens.",
         epilog=EXIT_CODES,
@@ -152,7 +168,7 @@ def _export_options(to: argparse.ArgumentParser) -> None:
 def dissolves_of(arguments: list[str]) -> tuple[list[str], dict[int, Fraction]]:
     """Takes `--dissolve S` out of an assemble line: number of clips before it → seconds.
 
-    Key -1 stands for every cut, key 0 is never used.
+    Key -1 stands for every cut, key 0 is never used. Raises UsageError.
     """
     if not arguments or arguments[0] != "assemble":
         return arguments, {}

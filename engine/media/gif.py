@@ -18,6 +18,7 @@ from engine.render.frame import Planes, converted
 
 _SHORTEST = 2  # hundredths of a second; players show what is shorter far too long
 _LONGEST = 65_535
+SHORTEST = Fraction(_SHORTEST, 100)  # in seconds
 _SMALL = 320 * 240  # pixels; up to here every one of them is asked for its colour
 _CONTROL = b"\x21\xf9\x04"  # graphic control extension: flags, delay, transparent index
 _TRAILER = b"\x3b"

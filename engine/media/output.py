@@ -10,6 +10,7 @@ import av
 from av.container import OutputContainer
 
 from engine.errors import OutputError
+from engine.media.part import part_of, remove_part
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -20,7 +21,7 @@ class PendingFile:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.part = target.with_name(f".{target.name}.part")
+        self.part = part_of(target)
         with writing(target):
             if target.is_dir():
                 raise OutputError(f"«{target.name}» is a folder.", "Choose another name.")
@@ -48,8 +49,7 @@ class PendingFile:
 
     def discard(self) -> None:
         """Removes what was written; the old file stays as it was."""
-        with suppress(OSError):
-            self.part.unlink(missing_ok=True)
+        remove_part(self.target)
 
 
 @contextmanager

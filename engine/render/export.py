@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 
 from engine.errors import EngineError
 from engine.jobs import ExportJob, ExportOptions, Format, JobResult, Sound
-from engine.media.writer import GifWriter, Mp4Writer
+from engine.media.writer import SHORTEST, GifWriter, Mp4Writer
 from engine.progress import Report
 from engine.render.ahead import Ahead
 from engine.render.compositor import Compositor
 from engine.render.export_effects import bake_missing
 from engine.render.export_recipe import recipe
-from engine.render.export_times import Shown, constant_rate, frame_times, there_and_back
+from engine.render.export_times import (
+    Shown,
+    constant_rate,
+    frame_times,
+    there_and_back,
+    thinned,
+)
 from engine.render.frame import Planes, to_rgb8
 from engine.render.mixer import Mixer, sample_at
 from engine.render.pingpong import pictures_there_and_back
@@ -65,17 +71,21 @@ def export(job: ExportJob, report: Report) -> JobResult:
     span = exported_span(sequence, job.options)
     baked = bake_missing(job, sequence, span, report)
     compositor = Compositor(job.project, sequence.id, Path(job.cache))
-    with closing(Mixer(job.project, sequence.id)) as mixer, ExitStack() as held:
+    with closing(Mixer(job.project, sequence.id, is_strict=True)) as mixer, ExitStack() as held:
         held.callback(compositor.close)
 
         def times_of(shot: Shot) -> abc.Sequence[Fraction]:
             report.step(STAGE, 0, 1)  # hears of a cancel before a file is opened
             return compositor.times(shot)
 
-        forward = frame_times(job.project, sequence, span, job.options.rate, times_of)
-        count = len(forward)
-        order = there_and_back(count) if job.options.ping_pong else list(range(count))
-        film = _Film(forward, order, *output_size(sequence, job.options))
+        is_gif = job.options.format is Format.GIF
+        # Players seek in a film from picture to picture: a still needs more than one there.
+        every = frame_times(
+            job.project, sequence, span, job.options.rate, times_of, long_stills=is_gif
+        )
+        forward = thinned(every, SHORTEST) if is_gif else every
+        film = _Film(forward, _order(forward, job.options), *output_size(sequence, job.options))
+        dropped = len(_order(every, job.options)) - len(film.order)
         sound = _soundtrack(film, job.options, mixer)
         writer = _writer(job, film, sound is not None)
         try:
@@ -86,7 +96,7 @@ def export(job: ExportJob, report: Report) -> JobResult:
         except BaseException:
             writer.abandon()
             raise
-    return _result(job, film, _notes(writer), baked, time.monotonic() - began)
+    return _result(job, film, _notes(dropped), baked, time.monotonic() - began)
 
 
 def exported_span(sequence: Sequence, options: ExportOptions) -> TimeRange:
@@ -145,13 +155,16 @@ def _finish(film: _Film, writer: Mp4Writer | GifWriter, loop: int, report: Repor
     writer.finish(loop, coloured)
 
 
-def _notes(writer: Mp4Writer | GifWriter) -> tuple[str, ...]:
+def _order(forward: list[Shown], options: ExportOptions) -> list[int]:
+    count = len(forward)
+    return there_and_back(count) if options.ping_pong else list(range(count))
+
+
+def _notes(dropped: int) -> tuple[str, ...]:
     """What was adjusted, in sentences."""
-    if isinstance(writer, GifWriter) and writer.dropped:
-        return (
-            f"{writer.dropped} pictures were left out: a GIF shows each for 0.02 s at the least.",
-        )
-    return ()
+    if not dropped:
+        return ()
+    return (f"{dropped} pictures were left out: a GIF shows each for 0.02 s at the least.",)
 
 
 def _soundtrack(film: _Film, options: ExportOptions, mixer: Mixer) -> Soundtrack | None:

@@ -1,5 +1,6 @@
 """The sound of a sequence: clips with gain, pan, fades and crossfades, summed at 48 kHz."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,10 +53,16 @@ class _Voice:
 
 
 class Mixer:
-    """Samples of one sequence at any time. Serves one thread."""
+    """Samples of one sequence at any time. Serves one thread.
 
-    def __init__(self, project: Project, sequence_id: str = "") -> None:
+    A clip whose medium is missing or cannot be decoded is silent, and the others are heard;
+    `is_strict`: it is an error.
+    """
+
+    def __init__(self, project: Project, sequence_id: str = "", is_strict: bool = False) -> None:
         self._project = project
+        self._is_strict = is_strict
+        self._lost: set[tuple[str, str]] = set()  # as the keys of the readers
         self._sequence = project.sequence(sequence_id)
         self._voices = _voices(self._sequence)
         self._readers: OrderedDict[tuple[str, str], SoundReader] = OrderedDict()
@@ -63,6 +70,7 @@ class Mixer:
     def replace(self, project: Project, sequence_id: str | None = None) -> None:
         """Goes on with a changed project; files that are open stay open."""
         before = self._sequence
+        self._lost.clear()  # a medium may have been found again
         self._sequence = project.sequence(before.id if sequence_id is None else sequence_id)
         self._project = project
         if self._sequence is not before:
@@ -76,13 +84,15 @@ class Mixer:
     def samples(self, start: int, count: int) -> Samples:
         """Samples start to start + count - 1 of the sequence, within -1..1.
 
-        Raises EngineError where a medium is missing or cannot be decoded.
+        A strict mixer raises EngineError where a medium is missing or cannot be decoded.
         """
         mixed = np.zeros((count, 2), np.float32)
         for voice in self._voices:
             first, last = max(start, voice.first), min(start + count, voice.last)
             if first < last:
-                mixed[first - start : last - start] += self._voiced(voice, first, last)
+                heard = self._voiced(voice, first, last)
+                if heard is not None:
+                    mixed[first - start : last - start] += heard
         return np.clip(mixed, -1.0, 1.0, out=mixed)
 
     def close(self) -> None:
@@ -91,9 +101,21 @@ class Mixer:
             reader.close()
         self._readers.clear()
 
-    def _voiced(self, voice: _Voice, first: int, last: int) -> Samples:
+    def _voiced(self, voice: _Voice, first: int, last: int) -> Samples | None:
+        """A clip's part of the sound; None where its medium cannot be read."""
         source = sample_at(voice.clip.source.start) + first - voice.start
-        sound = self._reader(voice.clip).samples(source, last - first)
+        asset = self._project.asset(voice.clip.asset)
+        key = asset.path if asset else "", voice.clip.id
+        if key in self._lost:
+            return None
+        try:
+            sound = self._reader(voice.clip).samples(source, last - first)
+        except EngineError as error:
+            if self._is_strict:
+                raise
+            logging.warning("«%s» is not heard: %s", voice.clip.name, error.message)
+            self._lost.add(key)
+            return None
         return sound * _envelope(voice, first, last)[:, None] * _sides(voice.clip.sound)
 
     def _reader(self, clip: Clip) -> SoundReader:

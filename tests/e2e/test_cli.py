@@ -1,6 +1,9 @@
 """The command line, as a person and a script use it: real files, real children."""
 
 import json
+import os
+import signal
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -8,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from desktop.child import MediaChild
 from desktop.cli import run
 from desktop.options import frame_rate, seconds
 from engine.media.info import probe
+from engine.media.part import part_of
 from engine.media.reader import VideoReader
 from engine.media.sound import SoundReader
 from engine.render.frame import to_rgb8
@@ -204,6 +209,14 @@ def test_effect_restyle_changes_the_picture_and_keeps_time(
         (("effect", "upscale", "CLIP", "x.mp4", "--set", "nonsense"), 2),
         (("export", "TEXT", "x.mp4"), 3),
         (("assemble", "x.txt", "CLIP"), 2),
+        (("assemble", "no/such/folder/x.reel", "CLIP"), 4),
+        (("assemble", "x.reel", "CLIP", "--dissolve", "soon"), 2),
+        (("convert", "CLIP", "x.mp4", "--loop", "-1"), 2),
+        (("convert", "CLIP"), 2),
+        (("sparkle",), 2),
+        (("convert", "CLIP", "y" * 300 + ".mp4"), 4),
+        (("convert", "y" * 300, "x.mp4"), 3),
+        (("assemble", "x.reel", "y" * 300), 3),
     ],
 )
 def test_bad_input_is_told_in_a_sentence_with_its_code(
@@ -227,6 +240,80 @@ def test_bad_input_is_told_in_a_sentence_with_its_code(
 
 def test_times_and_rates_are_exact() -> None:
     assert seconds("1:05.5") == Fraction(131, 2)
+    assert (seconds(".5"), seconds("2.")) == (Fraction(1, 2), 2)
     assert frame_rate("29.97") == Fraction(30000, 1001)
     assert frame_rate("12.5") == Fraction(25, 2)
     assert frame_rate("24000/1001") == Fraction(24000, 1001)
+
+
+def test_a_picture_becomes_a_film_that_players_can_seek_in(call: Call, tmp_path: Path) -> None:
+    still, out = make_still(tmp_path / "still.png", 7), tmp_path / "still.mp4"
+    answer = call("convert", still, out, "--out", 2)
+    assert (answer["frames"], answer["duration_seconds"]) == (50, 2.0)
+    assert numbers(out) == [7] * 50
+
+
+def test_a_mistake_of_ours_is_told_without_a_trace(
+    call: Call, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("desktop.cli.size_text")
+    answer = call("convert", clip, tmp_path / "out.gif", "--out", 0.1)
+    assert answer["code"] == answer["exit_code"] == 1
+    (log,) = (tmp_path / "home" / "logs").glob("worker-command-*.log")
+    assert "NameError" in log.read_text()
+
+
+def interrupted(
+    call: Call,
+    clip: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    strike: Callable[[int], None],
+) -> dict[str, Any]:
+    """A long export; `strike` is called with the child's process in the middle of it."""
+    children: list[MediaChild] = []
+    part = part_of(out)
+
+    class Watched(MediaChild):
+        def __enter__(self) -> MediaChild:
+            children.append(self)
+            return super().__enter__()
+
+    def watch() -> None:
+        while not (part.exists() and part.stat().st_size):
+            assert not over.wait(0.01)
+        strike(children[0].pid)
+
+    monkeypatch.setattr("desktop.cli.MediaChild", Watched)
+    over = threading.Event()
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        return call("convert", clip, out, "--fps", 1000, "--width", 1920)
+    finally:
+        over.set()
+        watching.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_the_old_file_and_nothing_else(
+    call: Call, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    out = tmp_path / "films" / "out.mp4"
+    out.parent.mkdir()
+    out.write_bytes(b"the old one")
+    answer = interrupted(call, clip, out, monkeypatch, lambda _: signal.raise_signal(number))
+    assert answer["code"] == answer["exit_code"] == 130
+    assert list(out.parent.iterdir()) == [out]
+    assert out.read_bytes() == b"the old one"
+
+
+def test_a_killed_child_is_told_in_a_sentence_and_leaves_nothing(
+    call: Call, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "films" / "out.mp4"
+    out.parent.mkdir()
+    answer = interrupted(call, clip, out, monkeypatch, lambda pid: os.kill(pid, signal.SIGTERM))
+    assert answer["code"] == answer["exit_code"] == 5
+    assert answer["error"] == "The worker stopped unexpectedly."
+    assert list(out.parent.iterdir()) == []

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -210,15 +211,42 @@ def test_a_gif_of_a_fast_film_tells_what_it_left_out(numbers: Asset, tmp_path: P
     result = run(of(numbers), out, options)
     assert "25 pictures were left out" in result.notes[0]
     assert round(times(out)[1] * 100) == 50
+    assert result.frames == len(pictures(out)) == 25
 
 
-def test_a_still_is_one_long_picture(tmp_path: Path) -> None:
+def test_a_ping_pong_of_a_fast_film_shows_no_picture_twice_at_a_turn(
+    numbers: Asset, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.gif"
+    options = ExportOptions(
+        format=Format.GIF, rate=F(60), range=TimeRange(F(0), F(1)), ping_pong=True
+    )
+    result = run(of(numbers), out, options)
+    found, duration = times(out)
+    starts = [round(at * 100) for at in found]
+    delays = [after - before for before, after in pairwise([*starts, round(duration * 100)])]
+    there = len(delays) // 2 + 1
+    assert delays[there:] == delays[there - 2 : 0 : -1]
+    assert result.frames == len(delays) == 2 * there - 2
+    assert sum(delays[:there]) == 100
+    assert min(delays) >= 2
+
+
+def test_a_still_is_one_long_picture_in_a_gif(tmp_path: Path) -> None:
+    still = medium(make_still(tmp_path / "still.png", 7))
+    out = tmp_path / "out.gif"
+    result = run(of(still, 5), out, ExportOptions(format=Format.GIF))
+    assert (result.frames, result.duration) == (1, 5)
+    assert pictures(out) == [7]
+
+
+def test_a_still_is_a_film_at_the_sequence_s_rate_in_an_mp4(tmp_path: Path) -> None:
     still = medium(make_still(tmp_path / "still.png", 7))
     out = tmp_path / "out.mp4"
-    result = run(of(still, 5), out)
-    assert result.frames == 1
-    assert pictures(out) == [7]
-    assert result.duration == 5
+    result = run(of(still, 2), out)
+    assert (result.frames, result.duration) == (50, 2)
+    assert pictures(out) == [7] * 50
+    assert times(out) == ([F(index, 25) for index in range(50)], F(2))
 
 
 def test_a_transparent_picture_stays_transparent_in_a_gif(tmp_path: Path) -> None:
@@ -285,6 +313,14 @@ def test_a_broken_medium_leaves_nothing_behind(numbers: Asset, tmp_path: Path) -
 def test_a_folder_that_is_not_there_is_told(numbers: Asset, tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         run(of(numbers), tmp_path / "nowhere" / "out.mp4")
+
+
+def test_a_sound_that_is_gone_is_named(numbers: Asset, tmp_path: Path) -> None:
+    gone = replace(numbers, id="gone", name="gone.mp4", path=str(tmp_path / "gone.mp4"))
+    made = project([numbers, gone], video(clip("numbers", 0, 1)), audio(clip("gone", 0, 1)))
+    with pytest.raises(EngineError, match=r"gone\.mp4"):
+        run(made, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_export_is_told(numbers: Asset, tmp_path: Path) -> None:

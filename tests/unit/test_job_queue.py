@@ -197,6 +197,27 @@ def test_a_dead_child_fails_its_job_and_the_queue_goes_on(desk: Desk) -> None:
     assert [one.id for one in desk.queue.entries] == [following.id, job.id]
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_a_dead_child_has_half_written_is_removed(
+    desk: Desk, tmp_path: Path, is_cancelled: bool
+) -> None:
+    target, part = tmp_path / "o.mp4", tmp_path / ".o.mp4.part"
+    target.write_bytes(b"the old one")
+    job = msgspec.structs.replace(export(), output=str(target))
+    desk.add(job)
+    desk.until_state(job, State.RUNNING)
+    part.write_bytes(b"half of it")
+    if is_cancelled:
+        desk.queue.cancel(job.id)
+        desk.say(job, JobCancelled(job=job.id))
+        desk.until_state(job, State.CANCELLED)
+    else:
+        desk.clients[0].die()
+        desk.until_state(job, State.FAILED)
+    assert not part.exists()
+    assert target.read_bytes() == b"the old one"
+
+
 def test_what_an_ended_child_still_says_is_not_heard(desk: Desk) -> None:
     job, following = self_test(), self_test()
     desk.add(job, following)

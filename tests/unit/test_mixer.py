@@ -170,8 +170,27 @@ def test_samples_are_counted_to_the_nearest() -> None:
 
 
 def test_a_missing_medium_is_named() -> None:
+    mixer = Mixer(project([], audio(clip("x", 0, 1, name="gone"))), is_strict=True)
     with pytest.raises(EngineError, match="«gone»"):
-        Mixer(project([], audio(clip("x", 0, 1, name="gone")))).samples(0, 10)
+        mixer.samples(0, 10)
+
+
+@pytest.mark.parametrize("content", [None, b"this is no sound" * 100])
+def test_a_clip_that_cannot_be_read_is_silent_and_the_others_play(
+    flat: Asset, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "lost.wav"
+    if content is not None:
+        path.write_bytes(content)
+    lost = replace(flat, id="lost", path=str(path))
+    made = project([flat, lost], audio(clip("flat", 0, 1)), audio(clip("lost", 0, 2)))
+    mixer = Mixer(made)
+    assert np.all(mixer.samples(0, 100) == LOUD)
+    assert not mixer.samples(RATE, 100).any()
+    make_sound(path, np.full((2 * RATE, 2), LOUD / 4, np.float32), codec="pcm_f32le")
+    mixer.replace(made)  # found again
+    assert np.all(mixer.samples(0, 100) == LOUD + LOUD / 4)
+    mixer.close()
 
 
 def test_a_changed_project_is_heard_at_once(flat: Asset, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from engine.render.export_times import (
     constant_rate,
     frame_times,
     there_and_back,
+    thinned,
 )
 from engine.render.plan import Shot, on_grid, plan, stretches
 from engine.timeline.effects import new_use
@@ -215,6 +216,37 @@ def test_no_sliver_comes_from_a_clock_of_milliseconds() -> None:
 def test_a_still_is_one_long_picture() -> None:
     made = one_track(video(clip("T", 0, 5)))
     assert timing(made) == [Shown(F(0), F(5))]
+
+
+def test_a_still_can_come_at_the_rate_of_the_sequence() -> None:
+    made = one_track(video(clip("T", 0, F(3, 25)), clip("A", F(3, 25), F(1, 2))))
+    sequence = made.sequence()
+    span = TimeRange(F(0), sequence.duration)
+    found = frame_times(
+        made,
+        sequence,
+        span,
+        None,
+        lambda shot: (F(0),) if shot.clip.asset == "T" else (F(0), F(1, 10)),
+        long_stills=False,
+    )
+    assert [one.duration for one in found] == [F(1, 25)] * 3 + [F(1, 10), F(4, 10)]
+
+
+FAST = st.lists(st.integers(1, 8), min_size=1, max_size=40)
+
+
+@given(FAST)
+def test_thinned_pictures_keep_the_whole_time(parts: list[int]) -> None:
+    starts = [F(sum(parts[:index]), 120) for index in range(len(parts) + 1)]
+    shown = [Shown(at, after - at) for at, after in itertools.pairwise(starts)]
+    kept = thinned(shown, F(1, 50))
+    assert all(one.duration >= F(1, 50) for one in kept)
+    whole = sum(one.duration for one in kept)
+    assert abs(whole - max(starts[-1], F(1, 50))) <= F(1, 100)
+    assert {one.at for one in kept} <= {one.at for one in shown}
+    if all(part >= 3 for part in parts):
+        assert kept == shown
 
 
 def test_dissolves_stacks_and_gaps_follow_the_sequence() -> None:

@@ -12,9 +12,12 @@ def main() -> None:
         from desktop.shell import run_window
 
         sys.exit(run_window(arguments))
-    from desktop.cli import run
+    try:
+        from desktop.cli import run
 
-    sys.exit(run(arguments))
+        sys.exit(run(arguments))
+    except KeyboardInterrupt:  # before there was anything to cancel
+        sys.exit(130)
 
 
 if __name__ == "__main__":

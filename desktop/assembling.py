@@ -103,7 +103,12 @@ def assembled(
         following = lengths[number + 1] if number + 1 < len(wanted) else ZERO
         tail = following - _half(following, rate)
         span = spans[number]
-        source = range_of(span.start + head, span.end - tail, asset.name)
+        if head + tail >= span.duration:
+            raise EditError(
+                f"The dissolve is too long for {asset.name}.",
+                "Choose a shorter one, or a longer part of the clip.",
+            )
+        source = between(span.start + head, span.end - tail)
         link = new_id() if asset.facts.video and asset.facts.sound else None
         one = Clip(new_id(), asset.id, source, at, asset.name, link=link)
         placements = []

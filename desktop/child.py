@@ -2,11 +2,13 @@
 
 import queue
 import signal
+import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from desktop.settings import folders
 from desktop.wording import duration_text
@@ -20,7 +22,7 @@ from engine.errors import (
     ProjectError,
     WorkerError,
 )
-from engine.jobs import ExportJob, JobResult
+from engine.jobs import ExportJob, Job, JobResult
 from engine.media.part import remove_part
 from engine.timeline.model import Asset, new_id
 from engine.worker.client import WorkerClient
@@ -38,6 +40,12 @@ from engine.worker.messages import (
     Refused,
     Start,
 )
+
+
+# Ctrl C, the system's wish, and the terminal's end, which Windows tells in another way.
+ENDINGS = [signal.SIGINT, signal.SIGTERM]
+if sys.platform != "win32":
+    ENDINGS.append(signal.SIGHUP)
 
 
 class Bar:
@@ -78,13 +86,15 @@ class MediaChild:
         self.pid = 0
 
     def __enter__(self) -> "MediaChild":
-        self._on_term = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        self._handlers = {
+            number: signal.signal(number, signal.default_int_handler) for number in ENDINGS
+        }
         self._client.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.stop()
-        signal.signal(signal.SIGTERM, self._on_term)
+        _restore(self._handlers)
 
     def _next(self) -> Event:
         event = self._events.get()
@@ -110,16 +120,14 @@ class MediaChild:
         found = self.probe(path)
         return Asset(new_id(), str(path.resolve()), path.name, found.facts, found.fingerprint)
 
-    def run(self, job: ExportJob, bar: Bar) -> JobResult:
+    def run(self, job: Job, bar: Bar) -> JobResult:
         """Does the job; Ctrl C cancels it. Raises EngineError or Cancelled."""
 
         def cancel(_signal: int, _frame: FrameType | None) -> None:
             with suppress(WorkerError):  # it is gone; what has become of the job is on the way
                 self._client.send(Cancel(job=job.id))
 
-        before = {
-            number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.signal(number, cancel) for number in ENDINGS}
         try:
             self._client.send(Start(job=job))
             while True:
@@ -129,17 +137,23 @@ class MediaChild:
                     case Finished(job=done, result=result) if done == job.id:
                         return result
                     case Failed() as failed if failed.job == job.id:
-                        remove_part(Path(job.output))  # a child that died could not do it
                         raise error_of(failed)
                     case JobCancelled(job=done) if done == job.id:
-                        remove_part(Path(job.output))
                         raise Cancelled
                     case _:
                         pass
+        except (EngineError, Cancelled):
+            if isinstance(job, ExportJob):
+                remove_part(Path(job.output))  # a child that died could not do it
+            raise
         finally:
             bar.clear()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            _restore(before)
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def error_of(failed: Failed) -> EngineError:

@@ -228,12 +228,21 @@ def export_command(chosen: argparse.Namespace) -> dict[str, Any]:
         raise MediaError(f"{missing.name} is not where it was: {missing.path}.", "Put it back.")
     sequence = project.sequence()
     options, output = _where(chosen)
+    parts = [chosen.project, *(Path(asset.path) for asset in project.assets)]
+    if any(_is_same(output, one) for one in parts):
+        raise EditError(f"«{output.name}» is part of the project.", "Choose another name.")
     if chosen.start is not None or chosen.end is not None:
         start = snap(chosen.start or ZERO, sequence.rate)
         end = snap(min(chosen.end or sequence.duration, sequence.duration), sequence.rate)
         options = msgspec.structs.replace(options, range=range_of(start, end, chosen.project.name))
     with MediaChild() as child:
         return _export(child, project, options, output, chosen.project.name, chosen)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):  # what is not there is no other file
+        return one.samefile(other)
+    return False
 
 
 def _where(chosen: argparse.Namespace) -> tuple[ExportOptions, Path]:
@@ -293,9 +302,10 @@ def _export(
     )
     result = child.run(job, Bar(sys.stderr, chosen.json))
     took = time.monotonic() - started
+    frames = "frame" if result.frames == 1 else "frames"
     notes = "".join(f"\n{note}" for note in result.notes)
     return {
-        "text": f"{output}: {result.frames} frames, {float(result.duration):.3f} s, "
+        "text": f"{output}: {result.frames} {frames}, {float(result.duration):.3f} s, "
         f"{size_text(result.size_bytes)}, in {took:.1f} s{notes}",
         "output": str(output),
         "saved": not chosen.no_save,

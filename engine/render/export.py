@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from engine.errors import EditError, ProjectError
 from engine.jobs import ExportJob, ExportOptions, Format, JobResult, Sound
 from engine.media.writer import SHORTEST, GifWriter, Mp4Writer
 from engine.progress import Report
@@ -107,13 +107,13 @@ def exported_span(sequence: Sequence, options: ExportOptions) -> TimeRange:
         for track in sequence.tracks
     )
     if not has_picture:
-        raise EngineError(
+        raise ProjectError(
             f"«{sequence.name}» has no picture to export.", "Put a clip on a video track first."
         )
     wanted = options.range or TimeRange(ZERO, end)
     span = wanted.intersection(TimeRange(ZERO, end)) if wanted.duration > 0 else None
     if span is None:
-        raise EngineError(
+        raise EditError(
             f"There is nothing to export from {float(wanted.start):g} s to {float(wanted.end):g} s:"
             f" «{sequence.name}» is {float(end):g} s long.",
             "Move the in and out points onto the clips.",
@@ -164,7 +164,8 @@ def _notes(dropped: int) -> tuple[str, ...]:
     """What was adjusted, in sentences."""
     if not dropped:
         return ()
-    return (f"{dropped} pictures were left out: a GIF shows each for 0.02 s at the least.",)
+    were = "1 picture was" if dropped == 1 else f"{dropped} pictures were"
+    return (f"{were} left out: a GIF shows each for 0.02 s at the least.",)
 
 
 def _soundtrack(film: _Film, options: ExportOptions, mixer: Mixer) -> Soundtrack | None:

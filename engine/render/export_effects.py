@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from engine.errors import EffectError
 from engine.jobs import EffectJob, ExportJob, JobResult
 from engine.progress import Report
 from engine.render.plan import shown_range, uses_of
@@ -93,7 +93,7 @@ def _refuse_missing(clip: Clip, job: EffectJob) -> None:
     if missing(job.asset, job.uses, job.wanted, Path(job.cache)):
         use = next(use for use in job.uses if _needs_gpu((use,)))
         label = kind(use.kind).engine(use.engine).label
-        raise EngineError(
+        raise EffectError(
             f"{job.title} ({label}) on «{clip.name or clip.id}» is not rendered yet.",
             "Render the effect first, or switch it off.",
         )

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from engine.errors import EngineError, ProjectError
 from engine.media.reader import SoundReader
 from engine.render.plan import dissolve_span, dissolves
 from engine.timeline.model import Clip, Project, Sequence, SoundLevels, Track, TrackKind
@@ -122,7 +122,7 @@ class Mixer:
         asset = self._project.asset(clip.asset)
         if asset is None:
             name = clip.name or "A clip"
-            raise EngineError(f"The medium of «{name}» is not in the project.", "Remove the clip.")
+            raise ProjectError(f"The medium of «{name}» is not in the project.", "Remove the clip.")
         # One for each clip: two that sound together would make a shared one seek all the time.
         key = asset.path, clip.id
         if key in self._readers:

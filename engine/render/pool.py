@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
 
-from engine.errors import EngineError
+from engine.errors import ProjectError
 from engine.media.reader import VideoReader
 from engine.render.frame import Planes
 from engine.render.plan import Shot
@@ -25,10 +25,10 @@ _NEAR = 48  # pictures ahead that are sooner decoded than sought
 
 
 def medium(shot: Shot) -> Asset:
-    """The asset of a shot. Raises EngineError when it is no longer in the bin."""
+    """The asset of a shot. Raises ProjectError when it is no longer in the bin."""
     if shot.asset is None:
         name = shot.clip.name or "A clip"
-        raise EngineError(f"The medium of «{name}» is not in the project.", "Remove the clip.")
+        raise ProjectError(f"The medium of «{name}» is not in the project.", "Remove the clip.")
     return shot.asset
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from desktop.child import MediaChild
+from desktop.child import ENDINGS, MediaChild
 from desktop.cli import run
 from desktop.options import frame_rate, seconds
 from engine.media.info import probe
@@ -238,6 +238,34 @@ def test_bad_input_is_told_in_a_sentence_with_its_code(
     assert not list(tmp_path.glob("*x.*"))
 
 
+def test_an_export_does_not_overwrite_its_own_project(
+    call: Call, clip: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "film.reel"
+    call("assemble", project, f"{clip}@0-0.2")
+    before = project.read_bytes(), clip.read_bytes()
+    assert call("export", project, clip)["code"] == 2
+    assert call("export", project, project, "--format", "gif")["code"] == 2
+    assert (project.read_bytes(), clip.read_bytes()) == before
+
+
+def test_a_dissolve_longer_than_its_clip_is_named(call: Call, clip: Path, tmp_path: Path) -> None:
+    words = (tmp_path / "film.reel", "--dissolve", 5, clip, clip)
+    answer = call("assemble", *words)
+    assert answer["code"] == 2
+    assert "dissolve is too long for clip one.mp4" in answer["error"]
+
+
+def test_a_project_without_a_picture_is_an_input_that_cannot_be_used(
+    call: Call, tmp_path: Path
+) -> None:
+    sound = make_sound(tmp_path / "sound.wav", clicks(1.0))
+    call("assemble", tmp_path / "film.reel", sound)
+    answer = call("export", tmp_path / "film.reel", tmp_path / "out.mp4")
+    assert answer["code"] == 3
+    assert "no picture" in answer["error"]
+
+
 def test_times_and_rates_are_exact() -> None:
     assert seconds("1:05.5") == Fraction(131, 2)
     assert (seconds(".5"), seconds("2.")) == (Fraction(1, 2), 2)
@@ -295,7 +323,7 @@ def interrupted(
         watching.join()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDINGS)
 def test_an_interrupt_leaves_the_old_file_and_nothing_else(
     call: Call, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

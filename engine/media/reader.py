@@ -139,12 +139,18 @@ class VideoReader:
         """The decoded picture, by going on or by seeking ever further back."""
         place = self._index.key_before(max(0, index - 1) if self._deinterlaces else index)
         key = self._index.keys[place]
+        hurries = False
         if self._decoded is None or index < self._position or key > self._position:
-            self._seek(place)
+            hurries = not self._deinterlaces and index > key
+            self._seek(place, index if hurries else None)
         while True:
             found, held = self._decode_to(index)
             if found is not None:
                 return found
+            if hurries:  # the file is damaged here: every picture before the damage counts
+                hurries = False
+                self._seek(place)
+                continue
             if held is not None and held[0] >= key:
                 return held[1]  # a hole in the file: the picture before it stays
             if place == 0:
@@ -194,14 +200,27 @@ class VideoReader:
             return self._position
         return self._numbers.get(frame.pts)
 
-    def _seek(self, place: int) -> None:
+    def _seek(self, place: int, wanted: int | None = None) -> None:
+        """Goes to a key picture; on the way to `wanted` nothing is decoded that nothing needs."""
         key = self._index.keys[place]
         if not self._is_fresh:
             self._go_to(self._index.stamps[key] if place > 0 or key == 0 else None)
         self._is_fresh = False
         self._position = key if place > 0 else 0
-        frames = self._container.decode(self._stream)
-        self._decoded = self._without_lines(frames) if self._deinterlaces else frames
+        if wanted is not None:
+            self._decoded = self._hurried(self._index.stamps[wanted])
+        else:
+            self._stream.codec_context.skip_frame = "DEFAULT"
+            frames = self._container.decode(self._stream)
+            self._decoded = self._without_lines(frames) if self._deinterlaces else frames
+
+    def _hurried(self, stamp: int) -> Iterator[av.VideoFrame]:
+        """The pictures from here on, but before `stamp` only those that others refer to."""
+        context = self._stream.codec_context
+        for packet in self._container.demux(self._stream):
+            is_before = packet.pts is not None and packet.pts < stamp
+            context.skip_frame = "NONREF" if is_before else "DEFAULT"
+            yield from packet.decode()
 
     def _go_to(self, stamp: int | None) -> None:
         """Seeks to a key picture; None for the very start, which some files reach only anew."""

@@ -41,7 +41,6 @@ from engine.worker.messages import (
     Start,
 )
 
-
 # Ctrl C, the system's wish, and the terminal's end, which Windows tells in another way.
 ENDINGS = [signal.SIGINT, signal.SIGTERM]
 if sys.platform != "win32":

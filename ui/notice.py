@@ -10,6 +10,7 @@ from PySide6.QtGui import (
     QAccessibleAnnouncementEvent,
     QDrag,
     QEnterEvent,
+    QGuiApplication,
     QImage,
     QMouseEvent,
     QPainter,
@@ -23,6 +24,8 @@ from ui.panels import Sign, row
 from ui.pictures import Picture
 
 STAY_MS = 6000
+COPY = "copy details"
+LIST_WIDTH = 560
 _KINDS = {  # token, ground, sign
     "error": ("error", "error_tint", "error"),
     "warning": ("warn", "warn_tint", "warning"),
@@ -33,7 +36,10 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class Notice:
-    """One sentence for the person. `actions`: (key, words), two at most. `file`: can be dragged."""
+    """One sentence for the person. `actions`: (key, words), two at most. `file`: can be dragged.
+
+    `details`: for those who help; «Copy details» is offered where there is room for it.
+    """
 
     kind: str  # "error", "warning" or "done"
     text: str
@@ -42,6 +48,11 @@ class Notice:
     file: str = ""
     thumbnail: QImage | None = None
     id: int = field(default_factory=lambda: next(_numbers))
+
+    def offers(self) -> tuple[tuple[str, str], ...]:
+        """The actions as they are shown."""
+        copy = ((COPY, "Copy details"),) if self.details else ()
+        return (*self.actions, *copy)[:2]
 
 
 class FileHandle(Picture):
@@ -153,10 +164,11 @@ class NoticeBar(QFrame):
         self._picture.setVisible(bool(notice.file) and notice.thumbnail is not None)
         self._picture.set_image(notice.thumbnail)
         self._picture.set_file(notice.file)
+        offers = notice.offers()
         for i, button in enumerate(self._actions):
-            button.setVisible(i < len(notice.actions))
-            if i < len(notice.actions):
-                button.setText(notice.actions[i][1])
+            button.setVisible(i < len(offers))
+            if i < len(offers):
+                button.setText(offers[i][1])
         others = len(self._notices) - 1
         self._more.setVisible(others > 0)
         self._more.setText(f"+{others}")
@@ -167,9 +179,13 @@ class NoticeBar(QFrame):
 
     def _act(self, index: int) -> None:
         notice = self._notices[-1]
+        key = notice.offers()[index][0]
+        if key == COPY:
+            QGuiApplication.clipboard().setText(f"{notice.text}\n{notice.details}")
+            return
         if notice.kind == "done" and index == 0:
             self.withdraw(notice)
-        self.action_requested.emit(notice, notice.actions[index][0])
+        self.action_requested.emit(notice, key)
 
     def _expire(self) -> None:
         focused = QApplication.focusWidget()
@@ -181,9 +197,13 @@ class NoticeBar(QFrame):
     def _show_list(self) -> None:
         menu = QMenu(self)
         for notice in reversed(self._notices[:-1]):
-            action = menu.addAction(theme.icon(*reversed(_KINDS[notice.kind][::2])), notice.text)
+            words = menu.fontMetrics().elidedText(
+                notice.text.replace("&", "&&"), Qt.TextElideMode.ElideRight, LIST_WIDTH
+            )
+            action = menu.addAction(theme.icon(*reversed(_KINDS[notice.kind][::2])), words)
             action.triggered.connect(self._raiser(notice))
-        menu.exec(self._more.mapToGlobal(QPoint(0, self._more.height() + 4)))
+        foot = self._more.mapToGlobal(QPoint(self._more.width(), self._more.height() + 4))
+        menu.exec(foot - QPoint(menu.sizeHint().width(), 0))
         menu.deleteLater()
 
     def _raiser(self, notice: Notice) -> Callable[[], None]:

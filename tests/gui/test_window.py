@@ -211,6 +211,18 @@ def test_notices_stack_the_newest_on_top(qtbot: QtBot) -> None:
     assert bar.isHidden()
 
 
+def test_details_of_a_notice_can_be_copied(qtbot: QtBot) -> None:
+    window = shown(qtbot)
+    heard: list[str] = []
+    window.notices.action_requested.connect(lambda _notice, key: heard.append(key))
+    window.notices.tell(Notice("error", "It failed.", (), "line 3: no such thing"))
+    copy = next(one for one in window.notices.findChildren(QPushButton) if one.isVisible())
+    assert copy.text() == "Copy details"
+    copy.click()
+    assert QApplication.clipboard().text() == "It failed.\nline 3: no such thing"
+    assert heard == []
+
+
 def test_only_done_goes_by_itself(qtbot: QtBot) -> None:
     bar = NoticeBar()
     qtbot.addWidget(bar)

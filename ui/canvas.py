@@ -1,5 +1,6 @@
 """The picture of the viewer: letterboxed or zoomed, with safe areas, labels and handles."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
@@ -21,6 +22,7 @@ from engine.timeline.model import Transform
 from ui import handles, theme
 
 MARGIN = 12
+KNOB = 6  # half the knob that turns
 
 
 class Canvas(QWidget):
@@ -169,7 +171,7 @@ class Canvas(QWidget):
         if self._note:
             self._paint_note(painter, frame)
         if self._transform is not None:
-            self._paint_handles(painter, frame)
+            self._paint_handles(painter)
 
     def _paint_safe_areas(self, painter: QPainter, frame: QRectF) -> None:
         for part in (0.05, 0.1):  # of each side: action and title safe
@@ -195,9 +197,9 @@ class Canvas(QWidget):
         painter.setPen(theme.colour("text"))
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self._note)
 
-    def _paint_handles(self, painter: QPainter, frame: QRectF) -> None:
-        assert self._transform is not None
-        shape = handles.box(self._transform, *self._picture, frame)
+    def _paint_handles(self, painter: QPainter) -> None:
+        shape = self._shape()
+        assert shape is not None
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         halo, line = QColor(0, 0, 0, 150), QColor(255, 255, 255)
@@ -217,7 +219,11 @@ class Canvas(QWidget):
     def _shape(self) -> handles.Box | None:
         if self._transform is None:
             return None
-        return handles.box(self._transform, *self._picture, self.frame_rect())
+        shape = handles.box(self._transform, *self._picture, self.frame_rect())
+        room = QRectF(self.rect()).adjusted(KNOB, KNOB, -KNOB, -KNOB)
+        if not room.contains(shape.knob()):
+            return replace(shape, stem=-handles.STEM)  # where it can be reached
+        return shape
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         shape = self._shape()

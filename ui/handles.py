@@ -15,12 +15,16 @@ CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
 
 @dataclass(frozen=True)
 class Box:
-    """The selected picture on the screen: its middle, half sides, and turn in degrees."""
+    """The selected picture on the screen: its middle, half sides, and turn in degrees.
+
+    `stem`: how far above the top edge the knob that turns lies; negative: below it.
+    """
 
     centre: QPointF
     half_width: float
     half_height: float
     turn: float
+    stem: float = STEM
 
     def at(self, x: float, y: float) -> QPointF:
         """The point `x`, `y` half sides from the middle, turned along."""
@@ -38,7 +42,7 @@ class Box:
         return [self.at(-1, -1), self.at(1, -1), self.at(1, 1), self.at(-1, 1)]
 
     def knob(self) -> QPointF:
-        return self.turned(0, -self.half_height - STEM)
+        return self.turned(0, -self.half_height - self.stem)
 
 
 def box(transform: Transform, width: int, height: int, frame: QRectF) -> Box:

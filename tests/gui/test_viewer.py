@@ -156,3 +156,19 @@ def test_a_drag_on_the_canvas_is_one_gesture(qtbot: QtBot) -> None:
     assert heard[-1][1]
     assert heard[-1][0].x == pytest.approx(60 / viewer.canvas.frame_rect().width())
     assert not any(final for _, final in heard[:-1])
+
+
+def test_the_knob_that_turns_is_always_within_reach(qtbot: QtBot) -> None:
+    viewer = shown(qtbot)
+    canvas = viewer.canvas
+    viewer.set_transform(Transform(), 1920, 1080)
+    asked: list[Transform] = []
+    viewer.transform_requested.connect(lambda transform, _final: asked.append(transform))
+    frame = canvas.frame_rect()
+    assert frame.top() < handles.STEM + 12  # no room for it above the picture
+    knob = QPointF(frame.center().x(), frame.top() + handles.STEM).toPoint()
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=knob)
+    QTest.mouseMove(canvas, knob + QPoint(40, 0))
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=knob + QPoint(40, 0))
+    assert asked[-1].rotation > 5
+    assert asked[-1].x == asked[-1].y == 0

@@ -12,6 +12,8 @@ from engine.timeline.time import Time
 from engine.worker.messages import ClipFreshness, Event, Fresh, Freshness
 from ui.timeline.states import FAILED, FRESH, RUNNING, STALE, ClipState
 
+PARTS_MS = 2000  # between two looks for parts that a running job has stored
+
 
 def active(clip: Clip) -> tuple[EffectUse, ...]:
     """The effects of a clip that are on and known here, in order."""
@@ -46,13 +48,24 @@ class EffectStates(QObject):
         self._later.setInterval(120)
         self._later.timeout.connect(self._ask)
         queue.entries_changed.connect(self.changed)
-        queue.entry_changed.connect(lambda _id: self.changed.emit())
+        queue.entry_changed.connect(self._progressed)
         queue.finished.connect(lambda _id: self.refresh())
         service.restarted.connect(self.refresh)
+        self._while_running = QTimer(self)
+        self._while_running.setSingleShot(True)
+        self._while_running.setInterval(PARTS_MS)
+        self._while_running.timeout.connect(self._ask)
 
     def set_sequence(self, sequence: Sequence) -> None:
         self._sequence = sequence
         self.refresh()
+
+    def _progressed(self, entry_id: str) -> None:
+        self.changed.emit()
+        entry = self._queue.entry(entry_id)
+        is_effect = entry is not None and isinstance(entry.job, EffectJob)
+        if is_effect and not self._while_running.isActive():
+            self._while_running.start()
 
     def refresh(self) -> None:
         """Asks the child again, a moment later."""

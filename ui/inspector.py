@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ui.effect_card import EffectCard, UseState
     from ui.sound_page import SoundPage
 
+NO_EFFECTS = "No effects yet. Add one with + or drag it here from Effects."
+NONE_IN_COMMON = "These clips have no effect in common."
 Targets = tuple[tuple[str, str], ...]  # (clip id, effect use id)
 
 
@@ -131,9 +133,7 @@ class Inspector(QFrame):
         return page
 
     def _make_none(self) -> QLabel:
-        none = label(
-            "No effects yet. Add one with + or drag it here from Effects.", "small", tone="text3"
-        )
+        none = label("", "small", tone="text3")
         none.setWordWrap(True)
         none.setContentsMargins(22, 2, 8, 4)
         return none
@@ -177,9 +177,12 @@ class Inspector(QFrame):
         """The price before the run: «On the CPU · about 3 min · 0.6 GB»."""
         self._foot.set_plan(text, sign)
 
-    def set_render(self, name: str, fraction: float = 0.0) -> None:
-        """State: "stale", "running", "waiting", "fresh", or "" when there is nothing to render."""
-        self._foot.render_button.show_state(name, fraction, len(self._pictures))
+    def set_render(self, name: str, fraction: float = 0.0, clips: int = 1) -> None:
+        """State: "stale", "running", "waiting", "fresh", or "" when there is nothing to render.
+
+        `clips`: how many would be rendered.
+        """
+        self._foot.render_button.show_state(name, fraction, clips)
 
     def set_thumbnail(self, image: QImage | None) -> None:
         if self._page is not None:
@@ -195,6 +198,9 @@ class Inspector(QFrame):
 
     def _ids(self) -> tuple[str, ...]:
         return tuple(clip.id for clip in self._pictures)
+
+    def _has_effects(self) -> bool:
+        return any(clip.effects for clip in self._pictures)
 
     def _build_cards(self) -> None:
         """One card for each effect that all selected picture clips have in common."""
@@ -216,6 +222,7 @@ class Inspector(QFrame):
             self._cards.append(card)
             self._groups.append(group)
         self._none.setVisible(not self._cards)
+        self._none.setText(NONE_IN_COMMON if self._has_effects() else NO_EFFECTS)
 
     def _wire(self, card: "EffectCard", targets: Targets) -> None:
         card.value_requested.connect(
@@ -235,7 +242,7 @@ class Inspector(QFrame):
     def _refresh(self) -> None:
         on_sound = self.tabs.currentIndex() == 1
         anything = bool(self._pictures or self._sounds)
-        self._foot.setVisible(bool(self._pictures) and not on_sound and bool(self._cards))
+        self._foot.setVisible(not on_sound and self._has_effects())
         if not anything:
             self._stack.setCurrentWidget(self._empty)
         elif on_sound:
@@ -301,7 +308,8 @@ class Inspector(QFrame):
 
     def _show_summary(self) -> None:
         number = len(self._cards)
-        self._effects.set_summary("none" if not number else str(number))
+        none = "differ" if self._has_effects() else "none"
+        self._effects.set_summary(str(number) if number else none)
 
     # Wishes
 

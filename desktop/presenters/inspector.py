@@ -103,15 +103,18 @@ class InspectorPresenter(QObject):
             return
         entries = [entry for clip in with_effects if (entry := self._parts.states.entry(clip))]
         running = [entry for entry in entries if entry.state in IS_ACTIVE]
+        stale = [clip for clip in with_effects if not self._parts.states.is_fresh(clip)]
         if running:
             inspector.set_render("running", running[0].fraction)
         elif any(entry.state is State.WAITING for entry in entries):
             inspector.set_render("waiting")
-        elif all(self._parts.states.is_fresh(clip) for clip in with_effects):
+        elif not stale:
             inspector.set_render("fresh")
+            inspector.set_plan("Every frame is rendered", "done")
+            return
         else:
-            inspector.set_render(STALE)
-        jobs = [job for clip in with_effects if (job := self._job(clip))]
+            inspector.set_render(STALE, clips=len(stale))
+        jobs = [job for clip in stale if (job := self._job(clip))]
         inspector.set_plan(
             estimate(jobs[0]).line if len(jobs) == 1 else f"{len(jobs)} jobs on the CPU"
         )
@@ -309,8 +312,8 @@ class InspectorPresenter(QObject):
             width, height = after.width // 2 * 2, after.height // 2 * 2
             notice = self._parts.tell(
                 "warning",
-                f"The sequence is {sequence.width} × {sequence.height}: the Upscale of "
-                f"{entry.job.subject} shows in full at {width} × {height}.",
+                f"The Upscale of {entry.job.subject} has {width} × {height} pixels, "
+                f"the sequence {sequence.width} × {sequence.height}.",
                 (("resize", f"Set sequence to {width} × {height}"),),
             )
             self._resize_notices[notice.id] = (width, height)

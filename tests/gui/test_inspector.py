@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QPushButton
+from PySide6.QtWidgets import QAbstractButton, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from engine.timeline.effects import EFFECTS, new_use
@@ -311,3 +311,14 @@ def test_flag_is_a_switch(qtbot: QtBot) -> None:
     with qtbot.waitSignal(editor.changed) as told:
         switch.click()
     assert told.args[0] is False
+
+
+def test_clips_without_a_common_effect_are_not_said_to_have_none(qtbot: QtBot) -> None:
+    one, other = new_use("restyle", "ink"), new_use("upscale", "lanczos")
+    made = shown(qtbot, project_with(clip("a", 0, one), clip("b", 1, other)), "a", "b")
+    made.panel.set_render("stale", clips=2)
+    words = [one.text() for one in made.panel.findChildren(QLabel) if one.isVisible()]
+    assert "These clips have no effect in common." in words
+    assert not any(text.startswith("No effects yet") for text in words)
+    buttons = [one for one in made.panel.findChildren(QPushButton) if one.isVisible()]
+    assert [one.text() for one in buttons] == ["Render 2 clips"]

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from fractions import Fraction
+from itertools import pairwise
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QImage
@@ -14,6 +15,7 @@ from engine.worker.messages import Done, Event, Peaks, Refused, Strip, Thumbnail
 HEIGHT = 92  # pixels of every thumbnail; tracks and tiles scale it down
 KEPT = 600  # thumbnails in memory
 BATCH = 24  # thumbnails in one ask
+BARS = 30  # of a sound on its tile
 
 
 class Previews(QObject):
@@ -32,6 +34,7 @@ class Previews(QObject):
         self._on_the_way: set[tuple[str, Fraction]] = set()
         self._refused: set[str] = set()  # fingerprints that give no pictures
         self._waves: dict[str, Waveform | None] = {}
+        self._bars: dict[str, tuple[float, ...]] = {}
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(30)
@@ -84,6 +87,19 @@ class Previews(QObject):
                 answer,
             )
         return self._waves[asset.fingerprint]
+
+    def bars(self, asset_id: str) -> tuple[float, ...]:
+        """The loudest of each of BARS parts of a sound, 0 to 1; empty until it is known."""
+        wave, asset = self.waveform(asset_id), self._assets.get(asset_id)
+        if wave is None or asset is None or not wave.data:
+            return ()
+        if asset.fingerprint not in self._bars:
+            peaks = wave.data[::2]
+            edges = [len(peaks) * i // BARS for i in range(BARS + 1)]
+            self._bars[asset.fingerprint] = tuple(
+                max(peaks[a : max(b, a + 1)], default=0) / 255 for a, b in pairwise(edges)
+            )
+        return self._bars[asset.fingerprint]
 
     def _ask(self) -> None:
         """Asks for what is wanted, newest wishes first, one file at a time."""

@@ -42,7 +42,8 @@ class MediaItem:
     """One medium as the bin shows it. `kind`: "video", "picture" or "sound".
 
     `duration`: timecode or ""; `meta`: «832×480 · 16 fps». `state`: "" ready, "reading" or
-    "missing". `made_by`: icon of the effect that made it. `thumbnail`: of any size.
+    "missing". `made_by`: icon of the effect that made it. `thumbnail`: of any size. `bars`: of a
+    sound, how loud it is over its length, 0 to 1.
     """
 
     id: str
@@ -56,6 +57,7 @@ class MediaItem:
     fraction: float = 0.0
     made_by: str = ""
     thumbnail: QImage | None = None
+    bars: tuple[float, ...] = ()
 
 
 class MediaModel(QAbstractListModel):

@@ -1,5 +1,7 @@
 """The effects browser of the bin: families as folds, each engine a row to drag onto a clip."""
 
+import re
+
 from PySide6.QtCore import QByteArray, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QDrag, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QFrame, QScrollArea, QWidget
@@ -101,7 +103,8 @@ class EffectRow(QAbstractButton):
         painter.drawText(QRect(44, 7, room, 18), Qt.AlignmentFlag.AlignVCenter, self.engine.label)
         painter.setFont(theme.font("micro"))
         painter.setPen(theme.colour("text2" if self.hasFocus() else "text3"))
-        note = painter.fontMetrics().elidedText(self.engine.note, Qt.TextElideMode.ElideRight, room)
+        first = re.split(r"[,.]", self.engine.note)[0]  # the tip has the rest
+        note = painter.fontMetrics().elidedText(first, Qt.TextElideMode.ElideRight, room)
         painter.drawText(QRect(44, 25, room, 16), Qt.AlignmentFlag.AlignVCenter, note)
 
 

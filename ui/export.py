@@ -34,12 +34,12 @@ from ui.inputs import Choice, Segments, Switch, Tick
 from ui.panels import Sign, column, row, surface
 from ui.sheet import Sheet
 
-SIZE = QSize(1000, 676)
+SIZE = QSize(1000, 580)
 NextName = Callable[[str, str, str], str]  # folder, prefix, suffix -> file name
 
 
 class ExportSheet(Sheet):
-    """A dialog of 1000 x 676 without a frame of the system's. Built when it is asked for."""
+    """A dialog of 1000 x 580 without a frame of the system's. Built when it is asked for."""
 
     export_requested = Signal(object, str, str, bool, bool)  # folder, prefix, save, remember
     folder_requested = Signal()

@@ -15,7 +15,10 @@ def paint_picture(
     ground: str = "clip_v",
     radius: float = 4,
 ) -> None:
-    """Fills `area` with the middle of `image`; without one, `ground` with `icon` in it."""
+    """Fills `area` with the middle of `image`; without one, `ground` with `icon` in it.
+
+    Of an upright picture the upper third is shown, where the face mostly is.
+    """
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
@@ -34,7 +37,9 @@ def paint_picture(
         if width / height > aspect:
             part = QRectF((width - height * aspect) / 2, 0, height * aspect, height)
         else:
-            part = QRectF(0, (height - width / aspect) / 2, width, width / aspect)
+            part = QRectF(
+                0, (height - width / aspect) / (2 if width > height else 4), width, width / aspect
+            )
         painter.drawImage(area, image, part)
     painter.restore()
 

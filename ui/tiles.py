@@ -89,6 +89,9 @@ class TileDelegate(QStyledItemDelegate):
             paint_picture(painter, area, None, "", ground)
             ring = QRectF(area.center().x() - 8, area.center().y() - 8, 16, 16)
             paint_ring(painter, ring, getattr(item, "fraction", 0.0))
+        elif bars := getattr(item, "bars", ()):
+            paint_picture(painter, area, None, "", ground)
+            paint_bars(painter, area.adjusted(4, 4, -4, -4), bars)
         else:
             paint_picture(painter, area, getattr(item, "thumbnail", None), ICONS[kind], ground)
 
@@ -144,6 +147,18 @@ class TileDelegate(QStyledItemDelegate):
             editor.setGeometry(cell.x() + 70, cell.y() + 10, cell.width() - 74, 28)
         else:
             editor.setGeometry(cell.x() + 4, cell.y() + 70, 124, 28)
+
+
+def paint_bars(painter: QPainter, area: QRectF, bars: tuple[float, ...]) -> None:
+    """A sound in a few round bars about the middle of `area`."""
+    step = area.width() / len(bars)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(theme.colour("wave_rms"))
+    for i, loud in enumerate(bars):
+        height = max(2.0, loud * area.height())
+        left, top = area.left() + i * step, area.center().y() - height / 2
+        painter.drawRoundedRect(QRectF(left, top, max(1.0, step * 0.6), height), 1, 1)
 
 
 def paint_label(painter: QPainter, corner: QPointF, text: str) -> None:

@@ -12,11 +12,12 @@ from desktop.imports import Import, refusal_sentence, same_medium
 from desktop.parts import Parts
 from engine.timeline import edits
 from engine.timeline.model import Asset, Project, TrackKind
-from engine.timeline.time import timecode
+from engine.timeline.time import Time, timecode
 from engine.worker.messages import Event, Probed
 from ui.bin import MediaItem
 from ui.notice import Notice
 from ui.timeline.states import DropRequest
+from ui.viewer import rate_text
 
 replace = msgspec.structs.replace
 Change = Callable[[Asset], Asset]
@@ -32,6 +33,7 @@ class MediaPresenter(QObject):
         self._parts = parts
         self._missing: frozenset[str] = frozenset()
         self._missing_notice: Notice | None = None
+        self._format_notice: Notice | None = None
         self._refusals: dict[int, Import] = {}
         bin_ = parts.window.bin
         bin_.import_requested.connect(self.choose)
@@ -57,6 +59,9 @@ class MediaPresenter(QObject):
     # What is shown
 
     def _project_changed(self, old: Project, new: Project) -> None:
+        if self._format_notice is not None:  # Undo would take back something else now
+            self._parts.window.notices.withdraw(self._format_notice)
+            self._format_notice = None
         if old.assets is not new.assets:
             self._parts.previews.set_assets(new.assets)
             self.look_for_missing()
@@ -82,7 +87,7 @@ class MediaPresenter(QObject):
         if video is not None:
             kind = "picture" if facts.still else "video"
             meta = f"{video.width}×{video.height} · " + (
-                "picture" if facts.still else f"{float(video.rate):.4g} fps"
+                "picture" if facts.still else rate_text(video.rate)
             )
         else:
             kind = "sound"
@@ -105,6 +110,7 @@ class MediaPresenter(QObject):
             0.0,
             asset.made_by,
             self._parts.previews.thumbnail(asset.id, facts.duration / 3),
+            self._parts.previews.bars(asset.id) if video is None else (),
         )
 
     # Bringing files in
@@ -148,7 +154,7 @@ class MediaPresenter(QObject):
         if where != "bin" and self._parts.editor.sequence.duration == 0:
             self._parts.importer.bring(
                 list(paths),
-                lambda assets: self._parts.commands.place_at(
+                lambda assets: self._place_at(
                     self._known(assets), self._parts.editor.sequence.duration, "append"
                 ),
             )
@@ -168,14 +174,35 @@ class MediaPresenter(QObject):
     def _place_drop(self, assets: tuple[Asset, ...], drop: DropRequest) -> None:
         if assets:
             tracks = {TrackKind.VIDEO: drop.video_track, TrackKind.AUDIO: drop.audio_track}
-            self._parts.commands.place_at(
+            self._place_at(
                 assets, drop.at, drop.mode.value, tracks if any(tracks.values()) else None
             )
 
     def _place(self, ids: tuple[str, ...], how: str) -> None:
         project = self._parts.editor.project
-        self._parts.commands.place(
-            tuple(one for name in ids if (one := project.asset(name)) is not None), how
+        found = tuple(one for name in ids if (one := project.asset(name)) is not None)
+        if found:
+            self._place_at(found, self._parts.editor.playhead, how)
+
+    def _place_at(
+        self,
+        assets: tuple[Asset, ...],
+        at: Time,
+        how: str,
+        tracks: dict[TrackKind, str | None] | None = None,
+    ) -> None:
+        """Puts media on the timeline; tells when that has set the sequence's format."""
+        editor = self._parts.editor
+        was_set_up = editor.project.is_set_up
+        self._parts.commands.place_at(assets, at, how, tracks)
+        first = next((one for one in assets if one.facts.video), None)
+        if was_set_up or not editor.project.is_set_up or first is None:
+            return
+        size = f"{editor.sequence.width} × {editor.sequence.height}"
+        self._format_notice = self._parts.tell(
+            "done",
+            f"Sequence set to {size}, {rate_text(editor.sequence.rate)}, as in {first.name}.",
+            (("undo", "Undo"),),
         )
 
     def place_selected(self, how: str) -> None:
@@ -198,6 +225,8 @@ class MediaPresenter(QObject):
         if key == "which" and notice.id in self._refusals:
             for message, _ in self._refusals.pop(notice.id).refused.values():
                 self._parts.tell("error", message)
+        elif key == "undo" and notice is self._format_notice:
+            self._parts.editor.undo()
         elif key == "find" and self._missing:
             self._find(next(iter(sorted(self._missing))))
 

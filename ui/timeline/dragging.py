@@ -41,7 +41,6 @@ class DropTarget(QObject):
         asked = [path for path in self._load.paths if path not in self._facts]
         if asked:
             self.facts_requested.emit(asked)
-        self.hints_changed.emit(drops.HINTS if self._load.effect is None else (("Esc", "cancel"),))
         self.move(event)
 
     def move(self, event: QDragMoveEvent) -> None:
@@ -58,6 +57,8 @@ class DropTarget(QObject):
         self._scene.preview = NOTHING  # the aim is taken at the sequence as it is
         aim = drops.aim(self._scene, load, self._facts, pointer)
         self.preview_changed.emit(aim.preview)
+        fits = aim.request is not None and load.effect is None
+        self.hints_changed.emit(drops.HINTS if fits else (("Esc", "cancel"),))
         return aim
 
     def leave(self) -> None:

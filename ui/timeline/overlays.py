@@ -145,9 +145,13 @@ def paint_hint(painter: QPainter, box: QRectF, icon: str, title: str, line: str)
     room = box.width() - 36 - 8
     painter.setFont(theme.font("body", 600, True))
     painter.setPen(theme.colour("text"))
+    if not line:
+        painter.setFont(theme.font("small", 500))
+        both = QRectF(box.left() + 36, box.top() + 8, room, box.height() - 12)
+        painter.drawText(both, Qt.TextFlag.TextWordWrap, title)
+        return
     first = QRectF(box.left() + 36, box.top() + 8, room, 16)
-    top = first if line else first.translated(0, 10)
-    painter.drawText(top, Qt.AlignmentFlag.AlignVCenter, elided(title, "body", 600, int(room)))
+    painter.drawText(first, Qt.AlignmentFlag.AlignVCenter, elided(title, "body", 600, int(room)))
     painter.setFont(theme.font("small"))
     painter.setPen(theme.colour("text2"))
     painter.drawText(

@@ -158,6 +158,7 @@ def _drive(driver: Driver, pid: int) -> None:
         told(lambda: driver.clips() == [2, 0, 2, 0], "two clips again"),
     )
     driver.click(300, 690)
+    driver.click(1418, 64)  # the notice of the first clip, if it still stands
     driver.click(92, 62)  # the Effects tab
     driver.step(
         "5 drag an effect onto the first clip",

@@ -32,6 +32,7 @@ from engine.jobs import ExportOptions, Format
 from engine.timeline.model import Project, TrackKind
 from engine.worker.messages import Device, Event
 from ui import theme
+from ui.notice import Notice
 from ui.timeline.view import TimelineView
 
 HINTS = [("Space", "play"), ("S", "split"), ("Ctrl K", "find any command")]
@@ -67,6 +68,7 @@ class App(QObject):
             timeline=timeline,
             window=window,
         )
+        self._refusal: Notice | None = None
         self.media = MediaPresenter(self.parts)
         self.viewer = ViewerPresenter(self.parts)
         self.timeline = TimelinePresenter(self.parts)
@@ -255,7 +257,14 @@ class App(QObject):
             self.parts.actions[f"view.{one}"].setChecked(one == name)
 
     def _refuse(self, message: str, hint: str) -> None:
-        self.parts.tell("warning", f"{message} {hint}".strip())
+        """Says why an edit cannot be; only the last one counts, and none after the next edit."""
+        self._forget_refusal()
+        self._refusal = self.parts.tell("warning", f"{message} {hint}".strip())
+
+    def _forget_refusal(self) -> None:
+        if self._refusal is not None:
+            self.parts.window.notices.withdraw(self._refusal)
+            self._refusal = None
 
     def tell_bug(self, error: BaseException, trace: str) -> None:
         """Tells of what nothing else has caught."""
@@ -267,6 +276,7 @@ class App(QObject):
             self.parts.tell("error", words, (), trace)
 
     def _project_changed(self, _old: Project, _new: Project) -> None:
+        self._forget_refusal()
         self._show_saved()
         self._hint([])
 

@@ -220,3 +220,16 @@ def test_a_project_saved_opens_as_it_was(
     app.projects.open(path)
     assert app.parts.editor.project == saved
     assert app.parts.settings.value.recent[0] == str(path)
+
+
+def test_a_refusal_gives_way_to_the_next_one_and_goes_with_the_next_edit(
+    app: App, qtbot: QtBot, clip: Path
+) -> None:
+    drop(app, qtbot, clip)
+    notices = app.parts.window.notices
+    app.parts.actions["edit.extract"].trigger()
+    app.parts.actions["clip.dissolve"].trigger()
+    told = [one.text for one in notices.notices() if one.kind == "warning"]
+    assert told == ["Two clips must touch for a dissolve. Close the gap first."]
+    app.parts.actions["timeline.mark_in"].trigger()
+    assert not [one for one in notices.notices() if one.kind == "warning"]

@@ -41,11 +41,13 @@ def project_of(
     video = facts.video
     if video is None:
         raise MediaError(f"{asset.name} has no picture.", "Choose a video or a picture.")
-    length = facts.duration if facts.duration else STILL_SECONDS
     rate = video.rate if not facts.still else Fraction(25)
-    grid = None if video.variable or facts.still else rate
-    in_point, out_point = (_on_grid(one, grid) for one in (start or ZERO, end or length))
-    source = range_of(in_point, min(out_point, length), asset.name)
+    grid = None if video.variable else rate
+    last = end if end is not None else facts.duration or STILL_SECONDS
+    in_point, out_point = (_on_grid(one, grid) for one in (start or ZERO, last))
+    if facts.duration:  # a still lasts as long as asked
+        out_point = min(out_point, facts.duration)
+    source = range_of(in_point, out_point, asset.name)
     link = new_id() if facts.sound else None
     picture = Clip(new_id(), asset.id, source, ZERO, asset.name, link=link, effects=uses)
     tracks = [Track(new_id(), TrackKind.VIDEO, "Picture", (picture,))]

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from fractions import Fraction
+from io import TextIOWrapper
 from pathlib import Path
 from traceback import format_exc
 from typing import Any
@@ -59,6 +60,12 @@ def exit_code(error: EngineError) -> int:
 def run(arguments: list[str]) -> int:
     """Runs the command line; returns the exit code. Never shows a traceback."""
     as_json = "--json" in arguments
+    for out in (sys.stdout, sys.stderr):
+        if isinstance(out, TextIOWrapper):  # a name may hold what the terminal cannot show
+            out.reconfigure(errors="backslashreplace")
+    if any(not _is_text(word) for word in arguments):
+        hint = "Rename the file, or its folder."
+        return _fail(as_json, "A name on the command line is not written in UTF-8.", hint, 2)
     try:
         return _done(arguments, as_json)
     except UsageError as error:
@@ -72,6 +79,14 @@ def run(arguments: list[str]) -> int:
     except Exception:  # noqa: BLE001  (the one boundary of this process)
         _note_down(format_exc())
         return _fail(as_json, "Reelwright made a mistake.", f"The log is in {folders().logs}.", 1)
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _note_down(trace: str) -> None:
@@ -102,9 +117,11 @@ def _done(arguments: list[str], as_json: bool) -> int:
 def _tell(text: str) -> int:
     try:
         print(text, flush=True)
-    except BrokenPipeError:
-        # the reader has seen enough; nothing more is written to it at exit either
+    except OSError as error:
+        # nothing more is written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
+            return _fail(False, f"The answer cannot be written: {error.strerror}.", "", 4)
     return 0
 
 
@@ -233,7 +250,8 @@ def export_command(chosen: argparse.Namespace) -> dict[str, Any]:
         raise EditError(f"«{output.name}» is part of the project.", "Choose another name.")
     if chosen.start is not None or chosen.end is not None:
         start = snap(chosen.start or ZERO, sequence.rate)
-        end = snap(min(chosen.end or sequence.duration, sequence.duration), sequence.rate)
+        end = sequence.duration if chosen.end is None else min(chosen.end, sequence.duration)
+        end = snap(end, sequence.rate)
         options = msgspec.structs.replace(options, range=range_of(start, end, chosen.project.name))
     with MediaChild() as child:
         return _export(child, project, options, output, chosen.project.name, chosen)

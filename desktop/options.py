@@ -56,7 +56,7 @@ def frame_rate(text: str) -> Fraction:
     if not 0 < rate <= 1000:
         raise argparse.ArgumentTypeError(f"«{text}» is not a frame rate: write 25 or 30000/1001")
     usual = Fraction(round(rate) * 1000, 1001)  # 29.97 means 30000/1001
-    return usual if "." in text and abs(rate - usual) < Fraction(1, 200) else rate
+    return usual if "." in text and usual and abs(rate - usual) < Fraction(1, 200) else rate
 
 
 def whole_number(low: int, high: int) -> Any:

@@ -154,7 +154,9 @@ class _Palette:
         parts = 2 if width * height > _SMALL else 1
         self._size = (max(1, width // parts), max(1, height // parts))
         self._source = _buffer(self._graph, *self._size)
-        made = self._graph.add("palettegen", f"max_colors={colours}:stats_mode=full")
+        # Of two colours none is spared for what is transparent.
+        recipe = f"max_colors={colours}:stats_mode=full:reserve_transparent={int(colours > 2)}"
+        made = self._graph.add("palettegen", recipe)
         self._graph.link_nodes(self._source, made, self._graph.add("buffersink")).configure()
         self._count = 0
 

@@ -204,7 +204,8 @@ class VideoReader:
         """Goes to a key picture; on the way to `wanted` nothing is decoded that nothing needs."""
         key = self._index.keys[place]
         if not self._is_fresh:
-            self._go_to(self._index.stamps[key] if place > 0 or key == 0 else None)
+            can_seek = place > 0 or (key == 0 and self._container.format.name != "mpegts")
+            self._go_to(self._index.stamps[key] if can_seek else None)
         self._is_fresh = False
         self._position = key if place > 0 else 0
         if wanted is not None:

@@ -202,6 +202,8 @@ def test_effect_restyle_changes_the_picture_and_keeps_time(
         (("convert", "CLIP", "x.avi"), 2),
         (("convert", "CLIP", "no/such/folder/x.mp4"), 4),
         (("convert", "CLIP", "x.mp4", "--in", "3"), 2),
+        (("convert", "CLIP", "x.mp4", "--out", "0"), 2),
+        (("probe", "not\udcff text.mp4"), 2),
         (("convert", "SOUND", "x.mp4"), 3),
         (("convert", "TEXT", "x.mp4"), 3),
         (("effect", "sparkle", "CLIP", "x.mp4"), 2),
@@ -270,6 +272,7 @@ def test_times_and_rates_are_exact() -> None:
     assert seconds("1:05.5") == Fraction(131, 2)
     assert (seconds(".5"), seconds("2.")) == (Fraction(1, 2), 2)
     assert frame_rate("29.97") == Fraction(30000, 1001)
+    assert frame_rate("0.001") == Fraction(1, 1000)
     assert frame_rate("12.5") == Fraction(25, 2)
     assert frame_rate("24000/1001") == Fraction(24000, 1001)
 
@@ -279,6 +282,7 @@ def test_a_picture_becomes_a_film_that_players_can_seek_in(call: Call, tmp_path:
     answer = call("convert", still, out, "--out", 2)
     assert (answer["frames"], answer["duration_seconds"]) == (50, 2.0)
     assert numbers(out) == [7] * 50
+    assert call("convert", still, out, "--out", 6)["frames"] == 150
 
 
 def test_a_mistake_of_ours_is_told_without_a_trace(

@@ -170,11 +170,12 @@ def test_colours_are_near_the_source(tmp_path: Path, dither: str) -> None:
     assert np.mean(found) > 0.94
 
 
-def test_fewer_colours(tmp_path: Path, pictures: list[Planes]) -> None:
+@pytest.mark.parametrize("colours", [2, 3, 8])
+def test_fewer_colours(tmp_path: Path, pictures: list[Planes], colours: int) -> None:
     path = tmp_path / "a.gif"
-    write(path, pictures[:4], [Fraction(i, 10) for i in range(5)], colours=8, dither="none")
+    write(path, pictures[:4], [Fraction(i, 10) for i in range(5)], colours=colours, dither="none")
     shown = to_rgb8(VideoReader(path).frame(2)).reshape(-1, 3)
-    assert len(np.unique(shown, axis=0)) <= 8
+    assert len(np.unique(shown, axis=0)) <= colours
 
 
 def test_long_films_wait_on_disk(tmp_path: Path, pictures: list[Planes]) -> None:

@@ -36,6 +36,8 @@ def numbers(reader: VideoReader) -> list[int]:
         ("long_gop.mkv", {"rate": Fraction(30000, 1001)}),
         ("open_gop.mp4", {"options": OPEN_GOP}),
         ("open_gop.mkv", {"options": OPEN_GOP}),
+        ("long_gop.ts", {}),
+        ("short_gops.ts", {"options": {"g": "12", "bf": "2", "preset": "ultrafast"}}),
         ("vp8.webm", {"codec": "libvpx", "options": FAST}),
         ("vp9.webm", {"codec": "libvpx-vp9", "options": FAST}),
         ("intra.mkv", {"codec": "ffv1"}),

@@ -126,6 +126,7 @@ class Window(QMainWindow):
         self.status = StatusBar(self)
         self._queue: QueuePanel | None = None
         self._larger = False
+        self._is_complete = False
         self._scrim: Scrim | None = None
         self._lay_out()
         for action in actions.values():
@@ -163,6 +164,8 @@ class Window(QMainWindow):
         self._restore_upper()
         self._restore_main()
         self._frame = DropFrame(self)
+        self._is_complete = True
+        self._place_inspector()
         self.setAcceptDrops(True)
         self.menu_row.queue.clicked.connect(self.show_queue)
         self.timeline.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -256,8 +259,9 @@ class Window(QMainWindow):
         self.viewer.set_larger_view(on)
 
     def _place_inspector(self) -> None:
-        crowded = self.is_queue_shown() and self.width() < BOTH_FROM
-        self.inspector.setHidden(self._larger or crowded)
+        if self._is_complete:
+            crowded = self.is_queue_shown() and self.width() < BOTH_FROM
+            self.inspector.setHidden(self._larger or crowded)
 
     def run_dialog(self, dialog: QDialog) -> None:
         """Shows `dialog` over the dimmed window; the focus comes back to where it was."""

@@ -275,3 +275,17 @@ def test_the_window_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_window_that_is_not_complete_yet_can_be_resized(qtbot: QtBot) -> None:
+    window = Window({}, {})
+    qtbot.addWidget(window)
+    window.viewer.set_sequence("Sequence 1", 1920, 1080, Fraction(25))
+    with qtbot.waitExposed(window):
+        window.show()
+    before = window.viewer.canvas.frame_rect()
+    with qtbot.waitSignal(window.viewer.canvas.scale_changed):
+        window.resize(1700, 1100)
+    assert window.viewer.canvas.frame_rect().width() > before.width()
+    window.complete(QWidget())
+    window.resize(1440, 900)

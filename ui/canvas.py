@@ -42,6 +42,7 @@ class Canvas(QWidget):
         self.setAccessibleName("Picture")
         self._image: QImage | None = None
         self._width, self._height = 1920, 1080
+        self._has_sequence = False
         self._zoom: float | None = None  # None: fit
         self._quality = Fraction(1)
         self._pan = QPointF(0, 0)
@@ -59,6 +60,7 @@ class Canvas(QWidget):
 
     def set_sequence_size(self, width: int, height: int) -> None:
         self._width, self._height = max(1, width), max(1, height)
+        self._has_sequence = True
         self._changed()
 
     def set_frame(self, image: QImage | None) -> None:
@@ -157,7 +159,8 @@ class Canvas(QWidget):
         painter.fillRect(event.rect(), theme.colour("viewer"))
         frame = self.frame_rect()
         if self._image is None or self._image.isNull():
-            painter.fillRect(frame, QColor(0, 0, 0))
+            if self._has_sequence:
+                painter.fillRect(frame, QColor(0, 0, 0))
         else:
             dpr = self.devicePixelRatioF()
             exact = self._image.width() == round(frame.width() * dpr)

@@ -1,6 +1,7 @@
 """The inspector: effects, transform and sound of the selected clips, their price and Render."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 from PySide6.QtCore import QObject
@@ -287,7 +288,11 @@ class InspectorPresenter(QObject):
             if is_queued or self._parts.states.is_fresh(clip):
                 continue
             job = self._job(clip)
-            if job is not None:
+            if job is not None and not Path(job.asset.path).is_file():
+                self._parts.editor.refused.emit(
+                    f"{job.asset.name} is not where it was.", "Find it first, then render."
+                )
+            elif job is not None:
                 self._parts.queue.add(job)
 
     def _cancel(self, ids: tuple[str, ...]) -> None:

@@ -44,6 +44,7 @@ class QueuePresenter(QObject):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.window)
         self._parts = parts
+        self._failures: list[Notice] = []  # what the panel, once open, says better
         self._seen_failures: set[str] = {
             one.id for one in parts.queue.entries if one.state is State.FAILED
         }
@@ -98,6 +99,9 @@ class QueuePresenter(QObject):
                 one.id for one in self._parts.queue.entries if one.state is State.FAILED
             }
             self._show_panel()
+            for notice in self._failures:
+                self._parts.window.notices.withdraw(notice)
+            self._failures.clear()
         self._show_button()
 
     def _wire(self) -> None:
@@ -232,7 +236,8 @@ class QueuePresenter(QObject):
         entry = self._parts.queue.entry(job_id)
         if entry is not None and not self._parts.window.is_queue_shown():
             words = f"{entry.job.title} of {entry.job.subject} failed. {entry.message}"
-            self._parts.tell("error", words, (("queue", "Show the queue"),), entry.details)
+            shown = self._parts.tell("error", words, (("queue", "Show the queue"),), entry.details)
+            self._failures.append(shown)
 
     def _finished(self, job_id: str) -> None:
         """An effect whose clip has changed meanwhile is told of, since nobody sees its result."""

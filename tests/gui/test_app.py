@@ -233,3 +233,14 @@ def test_a_refusal_gives_way_to_the_next_one_and_goes_with_the_next_edit(
     assert told == ["Two clips must touch for a dissolve. Close the gap first."]
     app.parts.actions["timeline.mark_in"].trigger()
     assert not [one for one in notices.notices() if one.kind == "warning"]
+
+
+def test_what_is_missing_is_not_rendered_but_told(app: App, qtbot: QtBot, clip: Path) -> None:
+    drop(app, qtbot, clip)
+    one = pictures(app)[0]
+    app.inspector.add((one.id,), "restyle", "cartoon")
+    clip.unlink()
+    app.parts.actions["effects.render"].trigger()
+    assert not app.parts.queue.entries
+    told = [notice.text for notice in app.parts.window.notices.notices()]
+    assert f"{clip.name} is not where it was. Find it first, then render." in told

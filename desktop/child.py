@@ -14,12 +14,8 @@ from desktop.settings import folders
 from desktop.wording import duration_text
 from engine.errors import (
     Cancelled,
-    EditError,
-    EffectError,
     EngineError,
     MediaError,
-    OutputError,
-    ProjectError,
     WorkerError,
 )
 from engine.jobs import ExportJob, Job, JobResult
@@ -157,9 +153,10 @@ def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
 
 def error_of(failed: Failed) -> EngineError:
     """The error that a child told of, as the class it had there."""
-    if failed.kind == WorkerError.__name__:
-        return WorkerError(failed.message, f"Try again. The log is in {folders().logs}.")
-    known = {
-        one.__name__: one for one in (MediaError, OutputError, ProjectError, EditError, EffectError)
-    }
-    return known.get(failed.kind, EngineError)(failed.message, failed.hint, failed.details)
+    kinds: list[type[EngineError]] = [EngineError, *EngineError.__subclasses__()]
+    known = {one.__name__: one for one in kinds}
+    kind = known.get(failed.kind)
+    if kind is None or kind is WorkerError:  # a fault of ours, or its end: only the log says more
+        hint = f"Try again. The log is in {folders().logs}."
+        return (kind or EngineError)(failed.message, hint, failed.details)
+    return kind(failed.message, failed.hint, failed.details)

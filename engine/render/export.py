@@ -40,6 +40,7 @@ STAGE = "encode"
 _AHEAD = 8  # pictures made while others are encoded
 _SOUND_BLOCK = 24_000  # samples mixed at a time
 _PREVIEW_WIDTH = 480
+_MOST_PIXELS = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def export(job: ExportJob, report: Report) -> JobResult:
     began = time.monotonic()
     sequence = job.project.sequence(job.sequence)
     span = exported_span(sequence, job.options)
+    size = output_size(sequence, job.options)
     baked = bake_missing(job, sequence, span, report)
     compositor = Compositor(job.project, sequence.id, Path(job.cache))
     with closing(Mixer(job.project, sequence.id, is_strict=True)) as mixer, ExitStack() as held:
@@ -84,7 +86,7 @@ def export(job: ExportJob, report: Report) -> JobResult:
             job.project, sequence, span, job.options.rate, times_of, long_stills=is_gif
         )
         forward = thinned(every, SHORTEST) if is_gif else every
-        film = _Film(forward, _order(forward, job.options), *output_size(sequence, job.options))
+        film = _Film(forward, _order(forward, job.options), *size)
         dropped = len(_order(every, job.options)) - len(film.order)
         sound = _soundtrack(film, job.options, mixer)
         writer = _writer(job, film, sound is not None)
@@ -122,11 +124,19 @@ def exported_span(sequence: Sequence, options: ExportOptions) -> TimeRange:
 
 
 def output_size(sequence: Sequence, options: ExportOptions) -> tuple[int, int]:
-    """Width and height of the exported pictures: the asked width, the height even."""
-    if options.width is None or options.width == sequence.width:
-        return sequence.width, sequence.height
-    width = max(2, options.width)
-    return width, max(2, round(Fraction(sequence.height * width, sequence.width) / 2) * 2)
+    """Width and height of the exported pictures: the asked width, the height even.
+
+    Raises EditError for more than can be coded.
+    """
+    width, height = sequence.width, sequence.height
+    if options.width not in (None, width):
+        width = max(2, options.width)
+        height = max(2, round(Fraction(sequence.height * width, sequence.width) / 2) * 2)
+    if width * height > _MOST_PIXELS:
+        raise EditError(
+            f"Pictures of {width}×{height} are too large to be written.", "Choose a smaller width."
+        )
+    return width, height
 
 
 def _writer(job: ExportJob, film: _Film, has_sound: bool) -> Mp4Writer | GifWriter:

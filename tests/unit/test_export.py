@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.errors import Cancelled, EngineError, OutputError
+from engine.errors import Cancelled, EditError, EngineError, OutputError
 from engine.jobs import ExportJob, ExportOptions, Format, JobResult, Sound
 from engine.media.reader import VideoReader
 from engine.progress import Silent
@@ -193,6 +193,12 @@ def test_a_width_scales_and_the_height_is_even(numbers: Asset, tmp_path: Path) -
 def test_sizes(width: int | None, expected: tuple[int, int]) -> None:
     sequence = project([], width=1920, height=1080).sequence()
     assert output_size(sequence, ExportOptions(width=width)) == expected
+
+
+def test_a_size_that_cannot_be_coded_is_told() -> None:
+    sequence = project([], width=1000, height=1000).sequence()
+    with pytest.raises(EditError, match="16384×16384 are too large"):
+        output_size(sequence, ExportOptions(width=16384))
 
 
 def test_a_gif_keeps_its_delays(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ def safe(prefix: str) -> str:
 def numbered(folder: Path, prefix: str, suffix: str, promised: Iterable[str] = ()) -> Path:
     """The next free name in `folder`: "PREFIX_001.gif", counted over all formats.
 
-    `promised`: names that are not on the disk yet but taken.
+    `promised`: names that are not on the disk yet but taken. So is one that is being written.
     """
     stem = safe(prefix)
-    taken = re.compile(re.escape(stem) + r"_(\d{3,})\.\w+", re.IGNORECASE)
+    taken = re.compile(r"\.?" + re.escape(stem) + r"_(\d{3,})\.\w+(\.part)?", re.IGNORECASE)
     names = list(promised)
     if folder.is_dir():
         names += [one.name for one in folder.iterdir()]

@@ -213,6 +213,7 @@ class Bin(QFrame):
         header = Header(self)
         header.row.setContentsMargins(12, 0, 8, 0)
         self.tabs = Tabs(("Media", "Effects"), header)
+        self.tabs.setAccessibleName("Media or effects")
         self._as_list = icon_button(
             "list", "As a list", "", "Rows in place of tiles.", checkable=True, parent=header
         )

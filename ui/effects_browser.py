@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QAbstractButton, QFrame, QScrollArea, QWidget
 from engine.timeline.effects import EFFECTS, EffectKind, Engine
 from ui import theme
 from ui.controls import label
+from ui.keys import UPWARDS
 from ui.panels import Fold, column
 
 EFFECT_MIME = "application/x-reelwright-effect"
@@ -17,6 +18,7 @@ EFFECT_MIME = "application/x-reelwright-effect"
 class EffectRow(QAbstractButton):
     """One engine, 48 px: double-click or Enter puts it on the selected clips."""
 
+    NEEDED_KEYS = UPWARDS
     chosen = Signal(str, str)  # kind, engine
 
     def __init__(self, kind: EffectKind, engine: Engine, parent: QWidget | None = None) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 
 from ui import theme
 from ui.controls import FROM_KEYS
+from ui.keys import SIDEWAYS
 
 
 class Switch(QAbstractButton):
@@ -119,6 +120,8 @@ class Choice(QComboBox):
 
 class Segment(QAbstractButton):
     """One of a row of choices."""
+
+    NEEDED_KEYS = SIDEWAYS
 
     def __init__(self, text: str, icon: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)

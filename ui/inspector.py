@@ -63,6 +63,7 @@ class Inspector(QFrame):
         outer = column(self)
         header = Header(self)
         self.tabs = Tabs(("Inspector", "Sound"), header)
+        self.tabs.setAccessibleName("Picture or sound")
         header.row.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignBottom)
         header.row.addStretch(1)
         outer.addWidget(header)

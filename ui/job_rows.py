@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QWidget
 from ui import theme
 from ui.controls import Elided, icon_button, label, push_button
 from ui.effect_card import DragHandle
+from ui.keys import AWAY, UPWARDS
 from ui.panels import Sign, column, row
 from ui.pictures import Picture, paint_picture
 from ui.tiles import paint_label
@@ -135,6 +136,7 @@ class Preview(QWidget):
 class Entry(QFrame):
     """What all rows share: the focus, its outline, and the keys."""
 
+    NEEDED_KEYS = UPWARDS | AWAY
     cancel_requested = Signal(str)
     remove_requested = Signal(str)
     remedy_requested = Signal(str, str)  # id, key

@@ -1,6 +1,7 @@
 """The transport: timecode, in and out, play and steps, loop, ping-pong, volume, length."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QResizeEvent
@@ -159,6 +160,10 @@ class Transport(QFrame):
         right.addWidget(self._end)
         right.insertSpacing(2, 12)
         right.insertSpacing(5, 4)
+        by_tab = [self._time, *self._buttons.values()]
+        by_tab += [self._loop, self._ping_pong, self._speaker, self._volume]
+        for before, after in pairwise(by_tab):
+            self.setTabOrder(before, after)
 
     def _connect(self) -> None:
         self._time.time_requested.connect(self.time_requested)

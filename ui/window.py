@@ -320,6 +320,12 @@ class Window(QMainWindow):
         if isinstance(event, QStatusTipEvent):
             self.status.show_tip(event.tip())
             return True
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            from ui.keys import needs_key
+
+            if needs_key(QApplication.focusWidget(), event):
+                event.accept()  # it comes to the control as a plain key
+                return True
         return super().event(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -8,12 +8,22 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, Qt, QUrl
 from PySide6.QtGui import QAction, QColor, QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QDialog, QPushButton, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QDialog,
+    QLineEdit,
+    QListView,
+    QPushButton,
+    QTabBar,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from ui import theme
 from ui.menurow import ExportButton, QueueButton
 from ui.notice import Notice, NoticeBar
+from ui.slider import Slider
 from ui.statusbar import StatusBar
 from ui.window import Window
 
@@ -289,3 +299,46 @@ def test_a_window_that_is_not_complete_yet_can_be_resized(qtbot: QtBot) -> None:
     assert window.viewer.canvas.frame_rect().width() > before.width()
     window.complete(QWidget())
     window.resize(1440, 900)
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed"),
+    [
+        (QPushButton, {Qt.Key.Key_Space}),
+        (QListView, {Qt.Key.Key_Space, Qt.Key.Key_Delete, Qt.Key.Key_Left, Qt.Key.Key_Up}),
+        (Slider, {Qt.Key.Key_Left, Qt.Key.Key_Up}),
+        (QTabBar, {Qt.Key.Key_Left}),
+        (QLineEdit, {Qt.Key.Key_Space, Qt.Key.Key_Left, Qt.Key.Key_Up, Qt.Key.Key_Delete}),
+        (QWidget, set()),
+    ],
+)
+def test_a_focused_control_keeps_the_keys_it_needs(
+    qtbot: QtBot, kind: type[QWidget], needed: set[Qt.Key]
+) -> None:
+    window = shown(qtbot)
+    control = Slider("Value") if kind is Slider else kind()
+    control.setParent(window)
+    control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    control.show()
+    control.setFocus()
+    heard: set[Qt.Key] = set()
+    keys = {Qt.Key.Key_Space, Qt.Key.Key_Delete, Qt.Key.Key_Left, Qt.Key.Key_Up, Qt.Key.Key_F2}
+    for key in keys:
+        action = QAction(window)
+        action.setShortcut(key)
+        action.triggered.connect(lambda _=False, key=key: heard.add(key))
+        window.addAction(action)
+    for key in keys:
+        QTest.keyClick(control, key)
+    assert heard == keys - needed
+
+
+def test_space_presses_the_button_that_has_the_focus(qtbot: QtBot) -> None:
+    window = shown(qtbot)
+    play = window.actions()[0]
+    play.setShortcut(Qt.Key.Key_Space)
+    button = QPushButton(window)
+    button.show()
+    button.setFocus()
+    with qtbot.waitSignal(button.clicked), qtbot.assertNotEmitted(play.triggered):
+        QTest.keyClick(button, Qt.Key.Key_Space)

@@ -9,6 +9,7 @@ from engine.filters.pixels import Field, Picture, blurred, enlarged, fitted, gri
 
 LONG_SIDE = 640  # of the pictures in which motion is sought
 TOLERANCE = 26.0  # grey levels by which a moved pixel may differ and still be half trusted
+DOUBT = 2.2  # a motion that takes away nearly half of what differs between pictures is believed
 CUT_TRUST = 0.3  # mean trust below which two pictures are of different scenes
 
 
@@ -45,7 +46,8 @@ def motion(before: Picture, now: Picture, width: int, height: int) -> Motion:
     trust = np.clip(1.75 - astray / (0.02 * reach + 0.6), 0.0, 1.0)
     trust *= (across > -1) & (across < small_width) & (down > -1) & (down < small_height)
     # The blur comes before the size, so that noise and dither cancel out.
-    difference = blurred(sampled(_float(before), across, down) - _float(now), 1.5)
+    sought, found = _float(before), _float(now)
+    difference = blurred(sampled(sought, across, down) - found, 1.5)
     worst = np.abs(difference).max(axis=2)
     tolerance = max(TOLERANCE, 2.5 * float(np.median(worst)))  # a noisy clip differs everywhere
     trust *= np.exp(-np.square(worst / tolerance) * np.float32(0.7))
@@ -53,11 +55,22 @@ def motion(before: Picture, now: Picture, width: int, height: int) -> Motion:
         still_x, still_y = grid(width, height)
         return Motion(still_x.copy(), still_y.copy(), np.zeros((height, width), np.float32), True)
     trust = cv2.erode(trust.astype(np.float32), np.ones((3, 3), np.uint8))
+    back *= _borne_out(blurred(sought - found, 1.5), difference)[:, :, None]
     scale_x, scale_y = width / small_width, height / small_height
     flow = enlarged(back, width, height, smooth=False) * np.array([scale_x, scale_y], np.float32)
     x, y = grid(width, height)
     softened = enlarged(blurred(np.asarray(trust, np.float32), 1.0), width, height, smooth=False)
     return Motion(x + flow[:, :, 0], y + flow[:, :, 1], softened, False)
+
+
+def _borne_out(still: Field, moved: Field) -> Field:
+    """0 to 1: how far motion makes two pictures more alike than standing still does.
+
+    Where nothing shows which way a thing went, a search finds noise; there it stands.
+    """
+    before, after = (blurred(np.square(one).sum(axis=2), 3.0) for one in (still, moved))
+    gain = np.clip(DOUBT * (before - after) / (before + np.float32(0.01)), 0, 1)
+    return blurred(np.asarray(gain, np.float32), 2.0)
 
 
 def _sought(start: Picture, end: Picture) -> Field:

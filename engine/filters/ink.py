@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from engine.filters.flow import Motion
+from engine.filters.hatch import Hatching
 from engine.filters.lines import line_field
 from engine.filters.pixels import (
     Field,
@@ -12,12 +13,10 @@ from engine.filters.pixels import (
     enlarged,
     fitted,
     floated,
-    grid,
     luma,
     quantised,
     resized,
     saturated,
-    shrunk,
     smoothstep,
     unit_of,
 )
@@ -34,12 +33,12 @@ PAPERS = {
 }
 
 # The layers of a hatched drawing: direction in degrees, and the tone below which each is drawn.
-LAYERS = ((-48.0, 0.62), (-42.0, 0.40), (38.0, 0.22))
+LAYERS = ((-45.0, 0.62), (38.0, 0.34))
 
-LINES, TONE, SLIDE = 0, 1, 2  # channels of the plate; SLIDE is two: how far hatching went along
-CRISP = 0.25  # of hatching, by its spacing in pixels: harder lines flicker as they glide along
-RELAXED = 0.01  # share of the hatching's distortion that goes back in each picture
-CALM = 6.0  # pixels at 360 lines within which hatching moves as one
+LINES, TONE, STROKES = 0, 1, 2  # channels of the plate; STROKES: two for each layer
+LASTING = 0.5  # power of the share of strokes that is carried: they last longer than tones
+CRISPER = 0.06  # of lines and tones: being moved again and again softens them
+CRISP = 0.2  # of hatching, by its spacing in pixels: harder lines flicker as they glide along
 
 
 class Ink:
@@ -62,11 +61,13 @@ class Ink:
         self._detail = detail
         self._shading = shading
         self._tone = tone
-        self._spacing = spacing
+        self._hatching = Hatching(tuple(angle for angle, _ in LAYERS), spacing)
         self._colour = colour
         self._ink = np.array(INKS[ink], np.float32)
         self._paper = np.array(PAPERS[paper], np.float32)
-        self.keep = np.array([1, 1, 0, 0] if shading == "hatch" else [1, 1], np.float32)
+        strokes = 2 * len(LAYERS) if shading == "hatch" else 0
+        self.keep = np.array([1, 1] + [LASTING] * strokes, np.float32)
+        self.shown = slice(TONE, TONE + 1)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Of the plates for pictures of this size."""
@@ -84,45 +85,32 @@ class Ink:
         tone = blurred(_evened(grey), 1.6 * unit)
         channels = [lines * np.float32(10), tone]
         if self._shading == "hatch":
-            channels += [np.zeros_like(grey), np.zeros_like(grey)]
+            channels.append(self._hatching.laid(grey))
         return np.dstack(channels)
 
     def settled(self, plate: Field, moved: Motion) -> Field:
-        """The carried plate; its hatching has gone where the shapes went, and lies calm.
-
-        What comes into sight takes up the hatching beside it.
-        """
+        """The carried plate, a little sharper; strokes of hatching as far along as the shapes."""
+        drawn = plate[:, :, :STROKES]
+        plate[:, :, :STROKES] = drawn + (drawn - blurred(drawn, 0.9)) * np.float32(CRISPER)
         if self._shading == "hatch":
-            height, width = plate.shape[:2]
-            x, y = grid(width, height)
-            slide = plate[:, :, SLIDE:] + np.dstack((moved.across - x, moved.down - y))
-            small = max(1, width // 4), max(1, height // 4)
-            near = np.maximum(shrunk(moved.trust, *small), 0.002)[:, :, None]
-            calm = max(1.0, CALM * unit_of(width, height) / 4)
-            spread = blurred(near, calm)[:, :, None]
-            mean = blurred(shrunk(slide, *small) * near, calm) / spread
-            whole = mean.mean(axis=(0, 1), keepdims=True)
-            mean = whole + (mean - whole) * np.float32(1 - RELAXED)
-            plate[:, :, SLIDE:] = enlarged(mean, width, height, smooth=False)
+            plate[:, :, STROKES:] = self._hatching.carried(plate[:, :, STROKES:], moved)
         return plate
 
     def finish(self, plate: Field, picture: Picture) -> Picture:
         """The drawing at the size of the picture."""
         height, width = picture.shape[:2]
-        field = enlarged(plate, width, height)
+        field = enlarged(plate[:, :, :STROKES], width, height)
         faint = 0.30 * (1 - self._detail) ** 2 + 0.012
         cover = smoothstep(faint * 0.45, faint * 1.35 + 0.02, -field[:, :, LINES])
         light = field[:, :, TONE]
         if self._shading == "wash":
             cover = np.maximum(cover, self._washed(light))
         elif self._shading == "hatch":
-            slide = field[:, :, SLIDE:]
-            scale = plate.shape[1] / width
-            period = self._period(plate.shape[1], plate.shape[0])
-            crisp = min(max(CRISP * period / scale, 1.2), 3.0)
-            for angle, darkest in LAYERS:
-                pattern = self._hatched(slide, angle, scale, period)
-                stripes = self._stripes(pattern, light, darkest, crisp)
+            period = self._hatching.period(width, height)
+            crisp = min(max(CRISP * period, 1.2), 3.0)
+            waves = self._hatching.waves(plate[:, :, STROKES:], width, height)
+            for wave, (_, darkest) in zip(waves, LAYERS, strict=True):
+                stripes = self._stripes(wave, light, darkest, crisp)
                 cover = 1 - (1 - cover) * (1 - np.float32(0.85) * stripes)
             black = 0.05 + 0.12 * self._tone
             cover = np.maximum(cover, 1 - smoothstep(black * 0.3, black, light))
@@ -148,25 +136,6 @@ class Ink:
         threshold = np.float32(0.98) - np.float32(1.25) * np.sqrt(depth)
         ramp = np.clip((pattern - threshold) * np.float32(crisp), 0, 1)
         return np.asarray(ramp * smoothstep(0.0, 0.12, depth), np.float32)
-
-    def _period(self, width: int, height: int) -> float:
-        """From one line of hatching to the next, in pixels of a plate of this size."""
-        return max(2.6, (1.7 + 0.95 * self._spacing) * unit_of(width, height))
-
-    def _hatched(self, slide: Field, angle: float, scale: float, period: float) -> Field:
-        """Hatching lines as waves from -1 to 1, a little unsteady as if drawn by hand.
-
-        `scale`: pixels of the plate, in which `slide` counts, in one of the picture.
-        """
-        height, width = slide.shape[:2]
-        x, y = grid(width, height)
-        x, y = x * np.float32(scale) + slide[:, :, 0], y * np.float32(scale) + slide[:, :, 1]
-        turn = np.deg2rad(angle)
-        lies = np.float32(np.cos(turn) / period), np.float32(np.sin(turn) / period)
-        along, across = x * lies[0] + y * lies[1], y * lies[0] - x * lies[1]
-        sway = np.sin(along * np.float32(0.31) + across * np.float32(0.17))
-        sway += np.sin(along * np.float32(0.13) - across * np.float32(0.41))
-        return np.asarray(np.cos((across + sway * np.float32(0.1)) * np.float32(2 * np.pi)))
 
 
 def _evened(grey: Field) -> Field:

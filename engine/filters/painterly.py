@@ -46,6 +46,7 @@ class Painterly:
         self._seed = seed
         self._grain: Field | None = None
         self.keep = np.ones(3, np.float32)
+        self.shown = slice(0, 3)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Of the plates for pictures of this size."""

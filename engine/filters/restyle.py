@@ -13,9 +13,10 @@ from engine.filters.flow import Motion, look, motion
 from engine.filters.ink import Ink
 from engine.filters.painterly import Painterly
 from engine.filters.parallel import Workers, in_order
-from engine.filters.pixels import Field, Picture, mixed, sampled
+from engine.filters.pixels import Field, Picture, blurred, mixed, sampled, unit_of
 from engine.timeline.parameters import Value
 
+OUTGROWN = 0.16  # brightness by which a carried plate is off what is there now, and gives way
 STEADIEST = 0.95  # share of the picture before at steadiness 100: more would never let go
 
 
@@ -23,10 +24,12 @@ class Style(Protocol):
     """How one picture is drawn, in two halves: what is carried comes between them.
 
     A plate is (h, w, C) at `size`. `keep`: (C,), the power to which the share of the plate before
-    is taken; below 1 a channel is carried more faithfully, at 0 wholly, wherever it came from.
+    is taken; below 1 a channel is carried more faithfully. `shown`: the channels whose mean tells
+    what the picture shows.
     """
 
     keep: Field
+    shown: slice
 
     def size(self, width: int, height: int) -> tuple[int, int]: ...
 
@@ -142,5 +145,8 @@ def carry(style: Style, before: Field, fresh: Field, moved: Motion | None, share
         return fresh
     brought = style.settled(sampled(before, moved.across, moved.down), moved)
     shares = np.power(np.float32(share), style.keep)
-    trust = np.where(style.keep > 0, moved.trust[:, :, None], np.float32(1))
-    return np.asarray(fresh + (brought - fresh) * (trust * shares), np.float32)
+    gap = brought - fresh
+    seen = blurred(gap[:, :, style.shown].mean(axis=2), 2 * unit_of(*gap.shape[1::-1]))
+    trust = moved.trust * np.exp(-np.square(seen / np.float32(OUTGROWN)))
+    gap *= trust[:, :, None] * shares
+    return fresh + gap

@@ -91,7 +91,7 @@ STRENGTH = percent("strength", "Strength", 100, "How much of the new style shows
 STEADINESS = percent(
     "steadiness",
     "Steadiness",
-    90,
+    95,
     "How much is carried along the motion from frame to frame: 0 flickers, 100 is calmest.",
 )
 
@@ -101,7 +101,7 @@ PAINTERLY = Engine(
     "Brush strokes that follow the shapes, carried along the motion. Runs on the CPU.",
     "media",
     Reach.STREAM,
-    1,
+    2,
     (
         STRENGTH,
         number(
@@ -129,7 +129,7 @@ INK = Engine(
     "Pen lines and hatching on tinted paper, carried along the motion. Runs on the CPU.",
     "media",
     Reach.STREAM,
-    1,
+    2,
     (
         STRENGTH,
         number(
@@ -155,7 +155,7 @@ INK = Engine(
         number(
             "spacing",
             "Spacing",
-            4.0,
+            5.0,
             1.0,
             10.0,
             "How far apart the hatching lines lie.",
@@ -193,7 +193,7 @@ CARTOON = Engine(
     "Flat colours and dark outlines, carried along the motion. Runs on the CPU.",
     "media",
     Reach.STREAM,
-    1,
+    2,
     (
         STRENGTH,
         percent("flatness", "Flatness", 60, "How far fine texture is smoothed away."),

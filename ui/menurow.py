@@ -51,6 +51,16 @@ class QueueButton(QAbstractButton):
         """What is written on the button."""
         return f"{self._title} {round(self._fraction * 100)} %" if self._title else "Queue"
 
+    def words_within(self, width: float) -> str:
+        """The same in `width` pixels: the title gives way, the percent never does."""
+        percent = f" {round(self._fraction * 100)} %" if self._title else ""
+        title = self.words().removesuffix(percent)
+        room = int(width - self._wide(percent))
+        return self.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, room) + percent
+
+    def _wide(self, text: str) -> int:
+        return self.fontMetrics().horizontalAdvance(text)
+
     def _describe(self) -> None:
         said = f"Queue: {self._title} {round(self._fraction * 100)} percent" if self._title else ""
         if self._waiting:
@@ -89,14 +99,14 @@ class QueueButton(QAbstractButton):
         if self._left and self.has_room:
             painter.setFont(theme.font("body", 400, tabular=True))
             painter.setPen(theme.colour("accent" if self.isChecked() else "text2"))
-            painter.drawText(room, centre | Qt.AlignmentFlag.AlignRight, self._left)
-            room.setWidth(room.width() - painter.fontMetrics().horizontalAdvance(self._left) - 8)
+            wide, left = painter.fontMetrics().horizontalAdvance, self._left
+            if self._wide(self.words()) + 8 + wide(left) > room.width():
+                left = left.removesuffix(" left")
+            painter.drawText(room, centre | Qt.AlignmentFlag.AlignRight, left)
+            room.setWidth(room.width() - wide(left) - 8)
             painter.setFont(self.font())
             painter.setPen(theme.colour(ink))
-        shown = painter.fontMetrics().elidedText(
-            self.words(), Qt.TextElideMode.ElideRight, int(room.width())
-        )
-        painter.drawText(room, centre, shown)
+        painter.drawText(room, centre, self.words_within(room.width()))
 
     def _paint_frame(self, painter: QPainter) -> None:
         frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)

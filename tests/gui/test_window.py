@@ -342,3 +342,13 @@ def test_space_presses_the_button_that_has_the_focus(qtbot: QtBot) -> None:
     button.setFocus()
     with qtbot.waitSignal(button.clicked), qtbot.assertNotEmitted(play.triggered):
         QTest.keyClick(button, Qt.Key.Key_Space)
+
+
+def test_the_queue_button_never_loses_its_percent(qtbot: QtBot) -> None:
+    button = QueueButton()
+    qtbot.addWidget(button)
+    button.set_running("Image to video", 0.79, "20 s left", 1)
+    assert button.words_within(400) == "Image to video 79 %"
+    assert button.words_within(90).endswith("… 79 %")
+    button.set_idle()
+    assert button.words_within(400) == "Queue"

@@ -153,10 +153,24 @@ def probe_command(path: Path) -> dict[str, Any]:
         )
     if not facts.still:
         parts.append(f"{float(facts.duration):.3f} s")
-    plain = msgspec.to_builtins(facts, enc_hook=encode_value)
-    plain["duration_seconds"] = float(facts.duration)
-    plain["fps"] = float(facts.video.rate) if facts.video and not facts.still else None
-    return {"text": " · ".join(parts), "path": str(path), "fingerprint": found.fingerprint, **plain}
+    exact = msgspec.to_builtins(facts, enc_hook=encode_value)
+    video = facts.video
+    plain = {
+        "width": video.width if video else None,
+        "height": video.height if video else None,
+        "frames": video.frames if video else None,
+        "fps": float(video.rate) if video and not facts.still else None,
+        "duration": float(facts.duration),
+        "duration_seconds": float(facts.duration),
+        "exact_duration": exact["duration"],
+    }
+    return {
+        "text": " · ".join(parts),
+        "path": str(path),
+        "fingerprint": found.fingerprint,
+        **exact,
+        **plain,
+    }
 
 
 def effects_command(as_json: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
+from desktop.wording import own_version
 from engine.jobs import DITHERS, Format, Sound
 from engine.timeline.effects import EFFECTS
 from engine.timeline.time import ZERO
@@ -89,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action="version", version=f"Reelwright {own_version()}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, text: str, **more: Any) -> argparse.ArgumentParser:

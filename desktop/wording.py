@@ -1,6 +1,16 @@
 """Numbers as people read them."""
 
 
+def own_version() -> str:
+    """The program's version; "" where it runs without being installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("reelwright")
+    except PackageNotFoundError:
+        return ""
+
+
 def duration_text(seconds: float) -> str:
     """ "1 min 40 s", "8 s"."""
     whole = max(0, round(seconds))

@@ -1,7 +1,6 @@
 """The few dialogs: details of a failure, keys, about, save before closing."""
 
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 
 from PySide6.QtCore import QEventLoop, Qt
 from PySide6.QtGui import QAction, QGuiApplication
@@ -18,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from desktop.actions import ACTIONS
 from desktop.job_entry import Entry
+from desktop.wording import own_version
 from ui.controls import Keycap, key_text, label, push_button
 from ui.panels import column, row
 from ui.sheet import Sheet
@@ -116,11 +116,7 @@ def _key_row(action: QAction, keys: tuple[str, ...], text: str, parent: QWidget)
 def show_about(window: Window) -> None:
     """Name, version, licence."""
     sheet, inner = _sheet(window, "About Reelwright", 420)
-    try:
-        number = version("reelwright")
-    except PackageNotFoundError:
-        number = ""
-    inner.addWidget(label(f"Version {number}".strip(), "body", 600, parent=sheet))
+    inner.addWidget(label(f"Version {own_version()}".strip(), "body", 600, parent=sheet))
     inner.addWidget(
         _words(
             "A timeline video editor. Free software under the GNU General Public License, "

@@ -25,7 +25,7 @@ def _after(facts: MediaFacts, video: VideoFacts, use: EffectUse) -> MediaFacts:
             width, height = upscaled(video.width, video.height, values)
             return replace(facts, video=replace(video, width=width, height=height))
         case "image-to-video":
-            rate = Fraction(float(values.get("fps", 25.0))).limit_denominator(1001)
+            rate = exact_rate(float(values.get("fps", 25.0)))
             frames = max(1, round(float(values.get("seconds", 3.0)) * rate))
             width, height = moved(video.width, video.height, str(values.get("size", "source")))
             made = replace(
@@ -34,6 +34,14 @@ def _after(facts: MediaFacts, video: VideoFacts, use: EffectUse) -> MediaFacts:
             return replace(facts, video=made, sound=None, still=False, duration=frames / rate)
         case _:
             return facts
+
+
+def exact_rate(fps: float) -> Fraction:
+    """The rate that a rounded number stands for: 29.97 is 30000/1001."""
+    broadcast = Fraction(round(fps) * 1000, 1001)
+    if fps != round(fps) and abs(fps - broadcast) < 0.005:
+        return broadcast
+    return Fraction(fps).limit_denominator(1001)
 
 
 def upscaled(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.errors import MediaError
 from engine.media.index import PictureIndex, index_of
-from engine.media.opening import open_media, readable
+from engine.media.opening import head_of, open_media, readable
 from engine.media.reader import VideoReader
 from engine.media.sound import SoundReader
 from engine.timeline.model import MediaFacts, SoundFacts, VideoFacts
@@ -49,6 +49,7 @@ def probe(path: Path) -> MediaFacts:
 
 def fingerprint(path: Path) -> str:
     """A name of the content: its size and its first, middle and last MiB. Raises MediaError."""
+    head_of(path)
     with readable(path):
         size = path.stat().st_size
         digest = hashlib.blake2b(str(size).encode(), digest_size=20)

@@ -25,7 +25,7 @@ _HEAD_BYTES = 512
 
 def open_media(path: Path) -> InputContainer:
     """The container of a file. Raises MediaError with one sentence when it cannot be read."""
-    head = _head(path)
+    head = head_of(path)
     with readable(path, head):
         return av.open(
             f"file:{path}",
@@ -79,7 +79,8 @@ def _names_protection(path: Path) -> bool:
     return any(tag in ends for tag in _PROTECTED)
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """The first bytes of a media file. Raises MediaError where there is no file to read."""
     name = path.name or str(path)
     try:
         status = path.stat()

@@ -160,3 +160,8 @@ def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     assert fingerprint(first) != fingerprint(second)
     with pytest.raises(MediaError):
         fingerprint(tmp_path / "missing")
+
+
+def test_a_fingerprint_of_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"«gone.mp4» is not there"):
+        fingerprint(tmp_path / "gone.mp4")

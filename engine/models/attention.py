@@ -11,7 +11,9 @@ from torch import Tensor
 
 from engine.errors import EngineError
 
-GATHER_LIMIT = 1 << 25  # elements of keys gathered at once; 128 MiB in float32, and values likewise
+# Elements of keys gathered at once, and of values likewise: what stays near a processor's caches,
+# and what keeps a card busy (128 MiB in bfloat16).
+GATHER_LIMIT_CPU, GATHER_LIMIT_CARD = 1 << 22, 1 << 26
 
 NOT_WIRED = "not connected to this program yet"
 
@@ -53,8 +55,8 @@ def block_sparse_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Ten
     out = torch.zeros_like(q, memory_format=torch.contiguous_format)
     # Kept blocks first, in their order: the first `count` columns of each row are its keys.
     columns = mask.byte().argsort(dim=2, descending=True, stable=True)
-    size = k.shape[2] * k.shape[3]
-    for rows, width in _groups(mask.sum(2).flatten(), max(1, GATHER_LIMIT // size)):
+    limit = GATHER_LIMIT_CPU if q.device.type == "cpu" else GATHER_LIMIT_CARD
+    for rows, width in _groups(mask.sum(2).flatten(), limit // (k.shape[2] * k.shape[3])):
         head, block = rows // q.shape[1], rows % q.shape[1]
         chosen = columns[head, block, :width]
         keys, values = (x[head[:, None], chosen].flatten(1, 2) for x in (k, v))
@@ -121,12 +123,9 @@ def _groups(counts: Tensor, limit: int) -> Iterator[tuple[Tensor, int]]:
     start = 0
     while start < len(sizes) and sizes[start] > 0:
         width = sizes[start]
-        end = start + 1
+        end, furthest = start + 1, min(start + max(1, limit // width), len(sizes))
         # Padding a row to the group's width is wasted work: at most an eighth.
-        while (
-            end < len(sizes) and (end + 1 - start) * width <= limit and sizes[end] * 8 >= width * 7
-        ):
+        while end < furthest and sizes[end] * 8 >= width * 7:
             end += 1
-        end = min(end, max(start + 1, start + limit // width))
         yield order[start:end], width
         start = end

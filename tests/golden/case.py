@@ -64,8 +64,20 @@ class Case:
 
     def sampled(self, output: str, value: Tensor) -> Tensor:
         """`value` as the description of `output` samples it: "[..., 1::3, 0::2]" and the like."""
-        found = SLICES.search(self.about["outputs"][output])
+        found = SLICES.search(self.described(output))
         return value if found is None else value[parsed_slices(found[1])]
+
+    def described(self, output: str) -> str:
+        """What case.json says of an output: "chunk2.y" may stand there as "chunkN.y (N>0)"."""
+        texts: dict[str, str] = self.about["outputs"]
+        if output in texts:
+            return texts[output]
+        pattern = re.sub(r"\d+", "N", output, count=1)
+        for key, text in texts.items():
+            names = [name.strip().split(" ")[0] for name in key.split("/")]
+            if output in names or pattern in names:
+                return text
+        return ""
 
 
 def parsed_slices(text: str) -> tuple[Any, ...]:

@@ -52,8 +52,9 @@ def colour_fix(case: Case) -> Outputs:
 def prepare_input(case: Case) -> Outputs:
     """Some frames of a clip, cut to whole units as published."""
     c = case.config
-    stored = _numbers(case.about["inputs"]["frames"], "indices")
-    shown = _numbers(case.about["outputs"]["video"], "frames")
+    ends = [0, c["frames"] // 2, c["frames"] - 1]
+    stored = _numbers(case.about["inputs"]["frames"], "indices") or ends
+    shown = _numbers(case.described("video"), "frames") or stored
     place = placement(*scaled_size(c["width"], c["height"], c["scale"]), fit="crop")
     sources = c["source_frame_of_each_padded_frame"]
 
@@ -148,7 +149,7 @@ def dit_block(case: Case) -> Outputs:
         turns = rotary_turns(grid, c["dim"] // c["heads"])
         x, time = case.inputs[f"chunk{i}.x"], case.inputs["t_mod"]
         y = block(x, time, text, turns, grid, ring, sparsity)
-        outputs[f"chunk{i}.y"] = y[:, ::2] if i else y[:, ::4]
+        outputs[f"chunk{i}.y"] = case.sampled(f"chunk{i}.y", y)
         outputs[f"chunk{i}.cache_k_mean"] = _means_of(ring)[0]
     return outputs
 
@@ -209,8 +210,10 @@ def pipeline(case: Case) -> Outputs:
     blocks = c["height"] * c["width"] // 128**2
     sparsity = Sparsity(pair_budget(blocks, c["topk_ratio"]), c["local_range"], int(c["kv_ratio"]))
     settings = Settings(sparsity, c["color_fix"] or "none")
-    small = case.inputs["lq_small"].repeat_interleave(64, dim=3).repeat_interleave(64, dim=4)
-    video = (small + case.inputs["lq_detail"]).clamp(-1, 1)
+    detail, small = case.inputs["lq_detail"], case.inputs["lq_small"]
+    for axis in (3, 4):
+        small = small.repeat_interleave(detail.shape[axis] // small.shape[axis], dim=axis)
+    video = (small + detail).clamp(-1, 1)
     noise = case.inputs["noise"]
 
     def recorded(first: int, count: int) -> Tensor:
@@ -274,11 +277,9 @@ def _heads_first(x: Tensor, heads: int) -> Tensor:
 
 
 def _numbers(text: str, after: str) -> list[int]:
-    """The numbers of the list that follows a word: "indices [0, 11, 21]"."""
+    """The numbers of the list that follows a word, as in "indices [0, 11, 21]"; or none."""
     found = re.search(rf"{after} \[([\d, ]+)\]", text)
-    if found is None:
-        raise ValueError(f"no list after {after!r} in {text!r}")
-    return [int(n) for n in found[1].split(",")]
+    return [int(n) for n in found[1].split(",")] if found else []
 
 
 def _sampled_alike(case: Case, output: str, other: str, value: Tensor) -> Tensor:

@@ -1,0 +1,309 @@
+"""FlashVSR's networks: published files load whole, streams are seamless, as many out as in."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+
+from engine.errors import WeightsError  # noqa: E402
+from engine.models.flashvsr.cache import SlotRing  # noqa: E402
+from engine.models.flashvsr.colour import adain, low_band, wavelet  # noqa: E402
+from engine.models.flashvsr.config import (  # noqa: E402
+    DECODERS,
+    PROJECTORS,
+    TRANSFORMERS,
+    DecoderConfig,
+    ProjectorConfig,
+    Sparsity,
+    TransformerConfig,
+)
+from engine.models.flashvsr.decoder import TinyDecoder  # noqa: E402
+from engine.models.flashvsr.pipeline import (  # noqa: E402
+    Models,
+    Settings,
+    Stream,
+    chunks,
+    seeded_noise,
+    sparsity,
+    upscaled,
+)
+from engine.models.flashvsr.preparation import placement  # noqa: E402
+from engine.models.flashvsr.projector import Projector, ProjectorState  # noqa: E402
+from engine.models.flashvsr.transformer import Grid, Transformer  # noqa: E402
+from engine.models.flashvsr.weights import (  # noqa: E402
+    load_decoder,
+    load_projector,
+    load_transformer,
+)
+
+MANIFESTS = Path(__file__).parents[1] / "golden" / "manifests"
+TRANSFORMER = TransformerConfig(24, 2, 32, 16, 16, 8, 8, layers=2)
+PROJECTOR = ProjectorConfig("v1.1", 3, (16, 16), 8, 8, 24, 1)
+DECODER = DecoderConfig((6, 6, 4, 4))
+SPARSITY = Sparsity(pairs=3, reach=3, kv_slots=3)
+
+
+def filled(module: nn.Module) -> Any:
+    """The module with small random weights, ready to run."""
+    draw = torch.Generator().manual_seed(1)
+    for parameter in module.parameters():
+        fan_in = max(1, parameter[0].numel()) if parameter.dim() > 1 else 16
+        parameter.data = torch.randn(parameter.shape, generator=draw) / fan_in**0.5
+    return module.requires_grad_(False).eval()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    """All parts of the tiny pipeline, tiny."""
+    prompt = torch.randn(1, 5, 8, generator=torch.Generator().manual_seed(2))
+    return Models(
+        filled(Transformer(TRANSFORMER)),
+        filled(Projector(PROJECTOR)),
+        filled(TinyDecoder(DECODER)),
+        prompt,
+    )
+
+
+def published(name: str) -> dict[str, Tensor]:
+    """The tensors of a published file, at full size, without their values."""
+    shapes = json.loads((MANIFESTS / f"{name}.json").read_text(encoding="utf-8"))["tensors"]
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+
+
+PUBLISHED: list[tuple[str, Callable[[dict[str, Tensor]], nn.Module]]] = [
+    ("flashvsr_dit", lambda t: load_transformer(t, TRANSFORMERS["flashvsr"])),
+    ("flashvsr_lq_proj_in", lambda t: load_projector(t, PROJECTORS["flashvsr_v1"])),
+    ("flashvsr_lq_proj_in", lambda t: load_projector(t, PROJECTORS["flashvsr_v1.1"])),
+    ("flashvsr_tcdecoder", lambda t: load_decoder(t, DECODERS["flashvsr_tcdecoder"])),
+]
+
+
+@pytest.mark.parametrize(("name", "load"), PUBLISHED)
+def test_published_files_load_strictly(
+    name: str, load: Callable[[dict[str, Tensor]], nn.Module]
+) -> None:
+    tensors = published(name)
+    assert {k: v.shape for k, v in load(tensors).state_dict().items()} == {
+        k: v.shape for k, v in tensors.items()
+    }
+    missing = dict(list(tensors.items())[:-1])
+    with pytest.raises(WeightsError, match="missing"):
+        load(missing)
+
+
+def test_a_decoder_file_may_hold_its_encoder_too() -> None:
+    tensors = published("flashvsr_tcdecoder")
+    tensors["encoder.0.weight"] = torch.empty(4, device="meta")
+    tensors["decoder.9.extra"] = torch.empty(4, device="meta")
+    load_decoder(tensors, DECODERS["flashvsr_tcdecoder"])
+
+
+@pytest.mark.parametrize(("kv_slots", "settled"), [(1, 2), (2, 2), (3, 3), (4, 4)])
+def test_the_ring_settles_and_keeps_the_youngest(kv_slots: int, settled: int) -> None:
+    ring = SlotRing(kv_slots)
+    expected: list[float] = []
+    for chunk in range(8):
+        values = [0.0, 1.0, 2.0] if chunk == 0 else [2.0 + chunk]
+        slots = torch.tensor(values).reshape(1, -1, 1, 1, 1)
+        ring.append(slots, -slots)
+        expected += values
+        k, v = ring.held()
+        assert sorted(k.flatten().tolist()) == expected
+        assert (k == -v).all()
+        ring.trim()
+        expected = expected[1:] if len(expected) > kv_slots else expected
+        assert ring.ordered()[0].flatten().tolist() == expected
+    assert len(expected) == settled
+
+
+def test_the_ring_is_a_view_while_nothing_is_missing() -> None:
+    ring = SlotRing(3)
+    for count in (3, 1, 1, 1, 1):
+        ring.append(*torch.randn(2, 2, count, 1, 4, 2))
+        k, _ = ring.held()
+        assert k.untyped_storage().data_ptr() == ring.held()[0].untyped_storage().data_ptr()
+        ring.trim()
+
+
+@pytest.mark.parametrize("start", [1000, 50_000])
+def test_only_differences_of_time_matter(models: Models, start: int) -> None:
+    transformer = models.transformer
+    condition = transformer.condition(models.prompt)
+    draw = torch.Generator().manual_seed(3)
+    latents = torch.randn(1, 16, 10, 16, 16, generator=draw)
+    # Everything is attended to but one pair, so no hard cut turns rounding into another choice.
+    wide = Sparsity(pairs=1000, reach=11, kv_slots=3)
+
+    def run(first: int) -> Tensor:
+        rings = transformer.rings(wide)
+        spans = [(0, 6), (6, 8), (8, 10)]
+        parts = [
+            transformer(latents[:, :, a:b], [], condition, rings, first + a, wide) for a, b in spans
+        ]
+        return torch.cat(parts, dim=2)
+
+    torch.testing.assert_close(run(start), run(0), rtol=1e-3, atol=1e-3)
+
+
+def test_a_grid_holds_whole_windows() -> None:
+    with pytest.raises(AssertionError):
+        Grid(2, 12, 8)
+
+
+def test_causal_projection_is_the_same_in_any_pieces(models: Models) -> None:
+    frames = torch.randn(1, 3, 25, 32, 48)
+    whole, end = models.projector(frames, ProjectorState())
+    first, state = models.projector(frames[:, :, :1], ProjectorState())
+    assert first == []
+    parts = []
+    for clip in torch.split(frames[:, :, 1:], 8, dim=2):
+        tokens, state = models.projector(clip, state)
+        parts.append(tokens[0])
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole[0])
+    assert state.conv1 is not None
+    assert end.conv1 is not None
+    torch.testing.assert_close(state.conv1, end.conv1)
+
+
+def test_the_first_rule_forgets_between_clips() -> None:
+    projector = filled(Projector(ProjectorConfig("v1", 3, (16, 16), 8, 8, 24, 2)))
+    frames = torch.randn(1, 3, 9, 32, 32)
+    tokens, _ = projector(frames, ProjectorState())
+    assert len(tokens) == 2
+    other = frames.clone()
+    other[:, :, :5] = 0
+    again, _ = projector(other, ProjectorState())
+    torch.testing.assert_close(again[0][:, 4:], tokens[0][:, 4:])
+    assert not torch.allclose(again[0][:, :4], tokens[0][:, :4])
+
+
+def test_the_decoder_streams(models: Models) -> None:
+    decoder = models.decoder
+    latents, source = torch.randn(1, 16, 5, 4, 6), torch.rand(1, 3, 17, 32, 48)
+    whole, _ = decoder(latents, source)
+    first, state = decoder(latents[:, :, :2], source[:, :, :5])
+    second, _ = decoder(latents[:, :, 2:], source[:, :, 5:], state)
+    torch.testing.assert_close(torch.cat([first, second], dim=2), whole)
+
+
+@pytest.mark.parametrize("count", [0, 1, 21, 22, 29, 30])
+def test_as_many_frames_out_as_in(models: Models, count: int) -> None:
+    frames = list(torch.rand(count, 3, 128, 128) * 2 - 1)
+    noise = seeded_noise(5, 16, 16, 16)
+    parts = list(chunks(models, iter(frames), noise, Settings(SPARSITY)))
+    assert sum(part.frames.shape[2] for part in parts) == count
+    if count:
+        source = torch.cat([part.source for part in parts], dim=2)
+        assert torch.equal(source[0].transpose(0, 1), torch.stack(frames))
+
+
+def test_frames_come_as_soon_as_they_can(models: Models) -> None:
+    read = 0
+
+    def reader() -> Any:
+        nonlocal read
+        for frame in torch.zeros(40, 3, 128, 128):
+            read += 1
+            yield frame
+
+    stream = chunks(models, reader(), seeded_noise(5, 16, 16, 16), Settings(SPARSITY))
+    for wanted in (25, 33, 40):
+        next(stream)
+        assert read == wanted
+
+
+def test_a_longer_clip_begins_alike(models: Models) -> None:
+    frames = torch.rand(37, 3, 128, 128) * 2 - 1
+    noise = seeded_noise(5, 16, 16, 16)
+    short = next(iter(chunks(models, frames[:26], noise, Settings(SPARSITY))))
+    long = next(iter(chunks(models, frames, noise, Settings(SPARSITY))))
+    assert torch.equal(short.frames, long.frames)
+
+
+@pytest.mark.parametrize("colour", ["none", "adain", "wavelet"])
+def test_pictures_keep_their_number_and_get_their_size(models: Models, colour: Any) -> None:
+    pictures = list((torch.rand(2, 41, 50, 3) * 255).byte())
+    place = placement(100, 82)
+    made = list(upscaled(models, pictures, place, Settings(SPARSITY, colour), seed=7))
+    assert [(tuple(p.shape), p.dtype) for p in made] == [((82, 100, 3), torch.uint8)] * 2
+    again = list(upscaled(models, pictures, place, Settings(SPARSITY, colour), seed=7))
+    assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True))
+
+
+def test_it_can_be_stopped_within_a_chunk(models: Models) -> None:
+    calls = 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+
+    stream = chunks(
+        models,
+        torch.zeros(1, 3, 128, 128),
+        seeded_noise(0, 16, 16, 16),
+        Settings(SPARSITY),
+        check,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+
+
+def test_it_runs_in_bfloat16() -> None:
+    made = Models(
+        filled(Transformer(TRANSFORMER)).bfloat16(),
+        filled(Projector(PROJECTOR)).bfloat16(),
+        filled(TinyDecoder(DECODER)).bfloat16(),
+        torch.randn(1, 5, 8),
+    )
+    frames = torch.rand(1, 3, 25, 128, 128) * 2 - 1
+    chunk = Stream(made, Settings(SPARSITY)).step(
+        frames, frames[:, :, :21], seeded_noise(0, 16, 16, 16)
+    )
+    assert chunk.frames.dtype == torch.float32
+    assert chunk.frames.isfinite().all()
+
+
+def test_noise_depends_on_seed_and_frame_alone() -> None:
+    noise = seeded_noise(3, 16, 20, 30)
+    assert torch.equal(noise(0, 6)[:, :, 4:], noise(4, 2))
+    assert not torch.equal(noise(0, 1), noise(1, 1))
+    assert not torch.equal(noise(0, 1), seeded_noise(4, 16, 20, 30)(0, 1))
+    drawn = noise(0, 20)
+    assert drawn.dtype == torch.float32
+    assert abs(drawn.mean().item()) < 0.01
+    assert abs(drawn.std().item() - 1) < 0.01
+
+
+def test_the_budget_is_the_published_one() -> None:
+    assert sparsity(1408, 768).pairs == 7919
+    assert sparsity(1408, 768, 1.5).pairs == 5939
+
+
+def test_colours_are_those_of_the_source() -> None:
+    frames, source = torch.randn(1, 3, 2, 40, 30) * 0.1, torch.randn(1, 3, 2, 40, 30) * 0.2 + 0.1
+    fixed = adain(frames, source)
+    torch.testing.assert_close(
+        fixed.mean(dim=(3, 4)), source.clamp(-1, 1).mean(dim=(3, 4)), atol=2e-3, rtol=0
+    )
+    banded = wavelet(frames, source)
+    torch.testing.assert_close(
+        banded[:, :, 0] - low_band(source[:, :, 0]),
+        frames[:, :, 0] - low_band(frames[:, :, 0]),
+    )

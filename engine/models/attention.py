@@ -1,7 +1,7 @@
 """Attention for every model: one dense function with a choice of modes, one block-sparse."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from importlib.util import find_spec
 from math import sqrt
 
 import torch
@@ -15,24 +15,24 @@ from engine.errors import EngineError
 # and what keeps a card busy (128 MiB in bfloat16).
 GATHER_LIMIT_CPU, GATHER_LIMIT_CARD = 1 << 22, 1 << 26
 
-NOT_WIRED = "not connected to this program yet"
+# Each mode and the package it needs; sdpa is torch's own.
+MODES = {
+    "sdpa": "",
+    "flash_attn_2": "flash_attn",
+    "flash_attn_3": "flash_attn_interface",
+    "sageattn": "sageattention",
+    "xformers": "xformers",
+}
 
 
-@dataclass(frozen=True)
-class AttentionMode:
-    """A way to compute dense attention. `missing`: why it cannot be used, empty if it can."""
-
-    name: str
-    missing: str = ""
-
-
-MODES = (
-    AttentionMode("sdpa"),
-    AttentionMode("flash_attn_2", NOT_WIRED),
-    AttentionMode("flash_attn_3", NOT_WIRED),
-    AttentionMode("sageattn", NOT_WIRED),
-    AttentionMode("xformers", NOT_WIRED),
-)
+def missing(mode: str) -> str:
+    """Why `mode` cannot be used; empty if it can. Raises EngineError for an unknown one."""
+    if mode not in MODES:
+        raise EngineError(f"There is no attention mode {mode!r}.", f"Known: {', '.join(MODES)}.")
+    package = MODES[mode]
+    if package and find_spec(package) is None:
+        return f"{package} is not installed"
+    return f"{package} is installed, but not used by this version" if package else ""
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa") -> Tensor:
@@ -40,7 +40,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa") -> Tensor:
 
     Raises EngineError for a mode that is not available, with the reason.
     """
-    _require(mode)
+    if reason := missing(mode):
+        raise EngineError(f"Attention mode {mode} cannot be used: {reason}.", "Choose sdpa.")
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
@@ -103,14 +104,6 @@ def block_mask(q: Tensor, k: Tensor, local: Tensor, pairs: int) -> Tensor:
     budget = min(max(pairs, 0), total - 1)
     threshold = share.kthvalue(total - budget, dim=2, keepdim=True).values  # one more than budget
     return rearrange(share > threshold, "h s (n k) -> h (s n) k", n=n)
-
-
-def _require(mode: str) -> None:
-    known = {m.name: m for m in MODES}
-    if mode not in known:
-        raise EngineError(f"There is no attention mode {mode!r}.", f"Known: {', '.join(known)}.")
-    if known[mode].missing:
-        raise EngineError(f"Attention mode {mode} cannot be used: {known[mode].missing}.")
 
 
 def _groups(counts: Tensor, limit: int) -> Iterator[tuple[Tensor, int]]:

@@ -42,7 +42,7 @@ def case_folders(place: Path) -> list[Path]:
 
 def run_case(folder: Path) -> Verdict:
     """Compute the case in `folder` and compare. Whatever goes wrong is a failed verdict."""
-    name = folder.resolve().name
+    name = folder.name if folder.name not in ("", "..") else folder.resolve().name
     try:
         compute = runner_of(name)
         case = read_case(folder)

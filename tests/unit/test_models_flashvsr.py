@@ -98,12 +98,28 @@ def test_published_files_load_strictly(
     name: str, load: Callable[[dict[str, Tensor]], nn.Module]
 ) -> None:
     tensors = published(name)
-    assert {k: v.shape for k, v in load(tensors).state_dict().items()} == {
-        k: v.shape for k, v in tensors.items()
-    }
-    missing = dict(list(tensors.items())[:-1])
+    load(tensors)
+    last = list(tensors)[-1]
     with pytest.raises(WeightsError, match="missing"):
-        load(missing)
+        load({key: tensor for key, tensor in tensors.items() if key != last})
+    with pytest.raises(WeightsError, match="shape"):
+        load(tensors | {last: torch.empty(7, device="meta")})
+
+
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [
+        ("flashvsr_dit", lambda: Transformer(TRANSFORMERS["flashvsr"])),
+        ("flashvsr_lq_proj_in", lambda: Projector(PROJECTORS["flashvsr_v1.1"])),
+        ("flashvsr_tcdecoder", lambda: TinyDecoder(DECODERS["flashvsr_tcdecoder"])),
+    ],
+)
+def test_models_hold_the_published_tensors(name: str, build: Callable[[], nn.Module]) -> None:
+    with torch.device("meta"):
+        state = build().state_dict()
+    assert {k: v.shape for k, v in state.items()} == {
+        k: v.shape for k, v in published(name).items()
+    }
 
 
 def test_a_decoder_file_may_hold_its_encoder_too() -> None:
@@ -199,6 +215,13 @@ def test_the_decoder_streams(models: Models) -> None:
     first, state = decoder(latents[:, :, :2], source[:, :, :5])
     second, _ = decoder(latents[:, :, 2:], source[:, :, 5:], state)
     torch.testing.assert_close(torch.cat([first, second], dim=2), whole)
+
+
+def test_a_merged_decoder_gives_the_same() -> None:
+    plain, merged = filled(TinyDecoder(DECODER)), filled(TinyDecoder(DECODER))
+    merged.merge()
+    latents, source = torch.randn(1, 16, 2, 3, 5), torch.rand(1, 3, 5, 24, 40)
+    torch.testing.assert_close(merged(latents, source), plain(latents, source))
 
 
 @pytest.mark.parametrize("count", [0, 1, 21, 22, 29, 30])

@@ -31,8 +31,10 @@ def load_projector(
 def load_decoder(
     tensors: Mapping[str, Tensor], config: DecoderConfig, file: str = "", dtype: Dtype = None
 ) -> TinyDecoder:
-    """TCDecoder.ckpt. What else the file holds, an encoder for one, is left out."""
+    """TCDecoder.ckpt, merged. What else the file holds, an encoder for one, is left out."""
     with torch.device("meta"):
         names = TinyDecoder(config).state_dict().keys()
     known = {name: tensor for name, tensor in tensors.items() if name in names}
-    return load_strict(lambda: TinyDecoder(config), known, file, dtype)
+    decoder = load_strict(lambda: TinyDecoder(config), known, file)
+    decoder.merge()
+    return decoder.to(dtype)

@@ -33,14 +33,11 @@ def make_system(folder: Path) -> None:
     for file in (CERTIFICATES, Path("/etc/resolv.conf"), Path("/etc/hosts")):
         shutil.copy(file, folder / file.relative_to("/"))
     for file in PIP_SETTINGS:
-        if file.exists():
-            inside = Path("/etc/pip.conf" if file.parent == Path("/etc") else "/root/.config/pip")
-            target = folder / inside.relative_to("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.suffix != ".conf":
-                target.mkdir(exist_ok=True)
-            shutil.copy(file, target)
-    run("git", "clone", "--quiet", "--no-local", str(ROOT), str(folder / "root/reelwright"))
+        if file.exists():  # pip reads both places there, for everybody
+            place = "etc" if file.parent == Path("/etc") else "etc/xdg/pip"
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, folder / place / "pip.conf")
+    run("git", "clone", "--quiet", "--no-local", str(ROOT), str(folder / "srv/reelwright"))
 
 
 def lent_folders() -> list[Path]:
@@ -88,10 +85,10 @@ def main() -> int:
     environment |= {"HOME": "/root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     with mounted(folder):
         begun = time.monotonic()
-        line = ["chroot", str(folder), "sh", "-c", 'cd /root/reelwright && exec "$@"', "sh"]
+        line = ["chroot", str(folder), "sh", "-c", 'cd /srv/reelwright && exec "$@"', "sh"]
         code = subprocess.run([*line, *command], env=environment, check=False).returncode
     print(f"{' '.join(command)}: exit status {code} after {time.monotonic() - begun:.0f} s.")
-    print(f"The clone is {folder / 'root/reelwright'}.")
+    print(f"The clone is {folder / 'srv/reelwright'}.")
     return code
 
 

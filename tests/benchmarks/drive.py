@@ -123,7 +123,7 @@ def measure(shots: Path | None = None) -> Table:
 
 
 def _drive(driver: Driver, pid: int) -> None:
-    window = _window(driver, pid)
+    window = window_of(driver, pid)
     driver.xdotool("windowmove", window, 0, 0)
 
     def key(*keys: str) -> Callable[[], None]:
@@ -186,7 +186,7 @@ def _drive(driver: Driver, pid: int) -> None:
     )
 
 
-def _window(driver: Driver, pid: int) -> str:
+def window_of(driver: Driver, pid: int) -> str:
     begun = time.monotonic()
     command = [program("xdotool"), "search", "--onlyvisible", "--pid", str(pid)]
     while time.monotonic() - begun < PATIENCE:

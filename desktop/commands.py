@@ -9,7 +9,7 @@ from desktop.editor import Editor
 from engine.errors import EditError
 from engine.timeline import edits
 from engine.timeline.model import Asset, Clip, Project, Sequence, Track, TrackKind, Transform
-from engine.timeline.time import ZERO, Time, between, frame_at, snap, time_of
+from engine.timeline.time import ZERO, Time, snap, time_of
 
 replace = msgspec.structs.replace
 
@@ -238,21 +238,6 @@ class Commands:
 
     # Timeline
 
-    def mark(self, edge: str) -> None:
-        """Sets the in ("in") or out ("out") point at the playhead; out includes its frame."""
-        rate = self._sequence.rate
-        at = self._editor.playhead
-        area = self._sequence.work_area
-        end = max(self._sequence.duration, at + time_of(1, rate))
-        if edge == "in":
-            out = area.end if area and area.end > at else end
-            area = between(at, out)
-        else:
-            out = at + time_of(1, rate)
-            start = area.start if area and area.start < out else ZERO
-            area = between(start, out)
-        self._apply("Mark " + edge, lambda sequence: replace(sequence, work_area=area))
-
     def clear_range(self) -> None:
         if self._sequence.work_area is not None:
             self._apply("Clear in and out", lambda sequence: replace(sequence, work_area=None))
@@ -285,11 +270,6 @@ class Commands:
         if way > 0:
             return next((cut for cut in self.cuts() if cut > at), at)
         return next((cut for cut in reversed(self.cuts()) if cut < at), at)
-
-    def stepped(self, frames: int) -> Time:
-        """The playhead moved by frames, on the frame grid, not before zero."""
-        rate = self._sequence.rate
-        return max(ZERO, time_of(frame_at(self._editor.playhead, rate) + frames, rate))
 
 
 def _target(sequence: Sequence, kind: TrackKind, targets: frozenset[str]) -> str | None:

@@ -17,7 +17,6 @@ from engine.worker.messages import (
     Event,
     FramesDropped,
     FrameShown,
-    OpenRing,
     Samples,
     Show,
     ShowFrames,
@@ -118,9 +117,7 @@ class Playback(QObject):
             self._ring = FrameRing.create(SLOTS, room)
             self._free = deque(range(SLOTS))
             self._asked.clear()
-            self._service.send(
-                OpenRing(name=self._ring.name, slots=SLOTS, slot_bytes=self._ring.slot_bytes)
-            )
+            self._service.send(self._ring.opening())
         self._tell_project()
         return True
 

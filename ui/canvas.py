@@ -113,11 +113,6 @@ class Canvas(QWidget):
             max(1, round(height * dpr)) / dpr,
         )
 
-    def ask_size(self) -> None:
-        """Says `size_wanted` again."""
-        self._wanted = (0, 0)
-        self._changed()
-
     def _fit(self) -> float:
         width = max(16, self.width() - 2 * MARGIN)
         height = max(16, self.height() - 2 * MARGIN)

@@ -1,7 +1,5 @@
 """The timeline: edits of gestures, selection, playhead, tools, its menu."""
 
-from pathlib import Path
-
 from PySide6.QtCore import QObject, QPoint
 from PySide6.QtWidgets import QMenu
 
@@ -88,8 +86,3 @@ class TimelinePresenter(QObject):
                 menu.addSeparator()
         menu.exec(at)
         menu.deleteLater()
-
-
-def title_of(path: Path | None) -> str:
-    """The project's name in the window."""
-    return path.stem if path is not None else "Untitled"

@@ -52,6 +52,27 @@ DITHERS: tuple[tuple[str, str], ...] = (
 )
 
 
+class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The weights of one family as the library found them: part of the catalog -> file."""
+
+    family: str
+    files: dict[str, str]
+
+
+class NeuralOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the person wishes of models; the memory plan chooses what is left open.
+
+    `precision`: "auto", "fp32", "bf16", "fp8". `attention`: "auto" or a mode of
+    engine.models.attention. `limit_bytes`: of the card's memory that may be used, 0: all that is
+    free. `keep_converted`: weights may be kept beside the originals as the card wants them.
+    """
+
+    precision: str = "auto"
+    attention: str = "auto"
+    limit_bytes: int = 0
+    keep_converted: bool = False
+
+
 class EffectJob(msgspec.Struct, frozen=True, tag="effect", kw_only=True):
     """Bakes the last of `uses` on `asset` (and the ones before it) into the segment cache.
 
@@ -67,6 +88,8 @@ class EffectJob(msgspec.Struct, frozen=True, tag="effect", kw_only=True):
     clip: str = ""  # the clip it was asked for
     cache: str
     cache_limit_bytes: int = 40_000_000_000
+    models: tuple[ModelFiles, ...] = ()  # of each family that the effects need
+    options: NeuralOptions = NeuralOptions()
 
 
 class ExportJob(msgspec.Struct, frozen=True, tag="export", kw_only=True):

@@ -154,9 +154,11 @@ def choice(
     )
 
 
-def flag(name: str, label: str, default: bool, help_line: str) -> Parameter:
+def flag(
+    name: str, label: str, default: bool, help_line: str, *, advanced: bool = False
+) -> Parameter:
     """A field that is on or off."""
-    return Parameter(name, label, ParameterKind.FLAG, default, help_line)
+    return Parameter(name, label, ParameterKind.FLAG, default, help_line, advanced=advanced)
 
 
 def seed(help_line: str) -> Parameter:

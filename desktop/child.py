@@ -1,4 +1,4 @@
-"""One media child for the length of a command: what it is asked, what it does, its progress bar."""
+"""One child for the length of a command: what it is asked, what it does, its progress bar."""
 
 import queue
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from desktop.settings import folders
 from desktop.wording import duration_text
@@ -71,16 +71,16 @@ class Bar:
             self._out.flush()
 
 
-class MediaChild:
-    """One media child for the length of a command: asks and jobs, one after another."""
+class Child:
+    """One child for the length of a command, for jobs one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: str) -> None:
         self._events: queue.Queue[Event] = queue.Queue()
-        self._client = WorkerClient("media", self._events.put, folders().logs)
+        self._client = WorkerClient(role, self._events.put, folders().logs)
         self._asks = 0
         self.pid = 0
 
-    def __enter__(self) -> "MediaChild":
+    def __enter__(self) -> Self:
         self._handlers = {
             number: signal.signal(number, signal.default_int_handler) for number in ENDINGS
         }
@@ -98,22 +98,6 @@ class MediaChild:
         if isinstance(event, Ready):
             self.pid = event.pid
         return event
-
-    def probe(self, path: Path) -> Probed:
-        """What `path` is. Raises MediaError."""
-        self._asks += 1
-        self._client.send(Probe(ask=self._asks, path=str(path)))
-        while True:
-            event = self._next()
-            if isinstance(event, Probed) and event.ask == self._asks:
-                return event
-            if isinstance(event, Refused) and event.ask == self._asks:
-                raise MediaError(event.message, event.hint, event.details)
-
-    def asset(self, path: Path) -> Asset:
-        """`path` as an asset. Raises MediaError."""
-        found = self.probe(path)
-        return Asset(new_id(), str(path.resolve()), path.name, found.facts, found.fingerprint)
 
     def run(self, job: Job, bar: Bar) -> JobResult:
         """Does the job; Ctrl C cancels it. Raises EngineError or Cancelled."""
@@ -144,6 +128,29 @@ class MediaChild:
         finally:
             bar.clear()
             _restore(before)
+
+
+class MediaChild(Child):
+    """A media child: jobs, and asks about files."""
+
+    def __init__(self) -> None:
+        super().__init__("media")
+
+    def probe(self, path: Path) -> Probed:
+        """What `path` is. Raises MediaError."""
+        self._asks += 1
+        self._client.send(Probe(ask=self._asks, path=str(path)))
+        while True:
+            event = self._next()
+            if isinstance(event, Probed) and event.ask == self._asks:
+                return event
+            if isinstance(event, Refused) and event.ask == self._asks:
+                raise MediaError(event.message, event.hint, event.details)
+
+    def asset(self, path: Path) -> Asset:
+        """`path` as an asset. Raises MediaError."""
+        found = self.probe(path)
+        return Asset(new_id(), str(path.resolve()), path.name, found.facts, found.fingerprint)
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import EffectError
 from engine.jobs import EffectJob, ExportJob, Job, JobResult
-from engine.timeline.effects import kind
+from engine.timeline.effects import needs_gpu
 from engine.timeline.model import Project
 from engine.timeline.time import decode_value, encode_value
 
@@ -96,11 +95,7 @@ def lane_of(job: Job) -> str:
         case ExportJob():
             return "export"
         case EffectJob():
-            try:
-                use = job.uses[-1]
-                return "gpu" if kind(use.kind).engine(use.engine).role == "gpu" else "effect"
-            except (EffectError, IndexError):
-                return "effect"  # where it fails with a sentence
+            return "gpu" if needs_gpu(job.uses) else "effect"
         case _:
             return "gpu" if job.role == "gpu" else "effect"
 

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ FILE = "jobs.json"
 ROLES = {"effect": "media", "export": "media", "gpu": "gpu"}  # lane: role of its child
 _SAVE_MS = 200
 _WARM_MS = 120_000  # an idle child is kept that long for the next job
+_WARM_GPU_MS = 900_000  # with its models in memory
 
 MakeClient = Callable[[str, Callable[[Event], None]], Client]
 
@@ -89,7 +91,10 @@ class JobQueue(QObject):
             lambda role, on_event: WorkerClient(role, on_event, logs)
         )
         self._is_closed = False
-        self._lanes = {name: _Lane(name, self._timer(_WARM_MS)) for name in ROLES}
+        self._lanes = {
+            name: _Lane(name, self._timer(_WARM_GPU_MS if name == "gpu" else _WARM_MS))
+            for name in ROLES
+        }
         for lane in self._lanes.values():
             lane.cool.timeout.connect(lambda name=lane.name: self._retire(self._lanes[name]))
         self._came.connect(self._take, Qt.ConnectionType.QueuedConnection)
@@ -209,6 +214,14 @@ class JobQueue(QObject):
             if entry.state is State.WAITING:
                 self._change(entry, state=State.CANCELLED, ended=time.time(), note="")
         self._rearranged()
+
+    def warm_up(self, lane_name: str = "gpu") -> None:
+        """Starts a lane's child before there is a job, so that it tells what it computes on."""
+        lane = self._lanes[lane_name]
+        if not self._is_closed and (lane.client is None or not lane.client.is_alive):
+            with suppress(WorkerError):  # the job that needs it says so
+                self._child(lane)
+                lane.cool.start()
 
     def save(self) -> None:
         """Writes the queue to disk now."""

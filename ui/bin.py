@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 from ui import theme
 from ui.controls import icon_button, key_text, push_button
 from ui.effects_browser import EffectsBrowser
+from ui.engines import EngineStates
 from ui.panels import EmptyState, Header, Tabs, column, row
 from ui.tiles import TileDelegate, drag_picture
 
@@ -252,6 +253,7 @@ class Bin(QFrame):
         clear.clicked.connect(self._search.clear)
         self._nothing.foot.addWidget(clear, 0, Qt.AlignmentFlag.AlignHCenter)
         self._browser: EffectsBrowser | None = None
+        self._engines: EngineStates = {}
         for page in (self.view, self._empty, self._nothing):
             self._stack.addWidget(page)
         outer.addWidget(self._body, 1)
@@ -279,6 +281,12 @@ class Bin(QFrame):
         if not same and chosen:
             self.select(chosen)
         self._refresh()
+
+    def set_engines(self, states: EngineStates) -> None:
+        """Which engines cannot run here, and which lack weights."""
+        self._engines = states
+        if self._browser is not None:
+            self._browser.set_engines(states)
 
     def selection(self) -> tuple[str, ...]:
         """Ids of the selected media, in the order they are shown."""
@@ -315,6 +323,7 @@ class Bin(QFrame):
             if self._browser is None:
                 self._browser = EffectsBrowser(self._body)
                 self._browser.effect_requested.connect(self.effect_requested)
+                self._browser.set_engines(self._engines)
                 self._stack.addWidget(self._browser)
             self._browser.set_search(words)
             self._stack.setCurrentWidget(self._browser)

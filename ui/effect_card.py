@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import is_
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QStandardItemModel
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -20,7 +20,16 @@ from PySide6.QtWidgets import (
 from engine.timeline.effects import EFFECTS, EffectKind, Engine, Parameter, Value, kind
 from engine.timeline.model import EffectUse
 from ui import theme
-from ui.controls import FROM_KEYS, Chip, Elided, icon_button, label, with_help
+from ui.controls import (
+    FROM_KEYS,
+    Chip,
+    Elided,
+    icon_button,
+    label,
+    push_button,
+    with_help,
+)
+from ui.engines import EngineState, EngineStates
 from ui.fields import Field, field_for
 from ui.inputs import Choice
 from ui.panels import Fold, Sign, column, row
@@ -99,6 +108,7 @@ class EffectCard(QFrame):
     reset_requested = Signal()
     remove_requested = Signal()
     copy_requested = Signal()
+    weights_requested = Signal(str)  # engine
 
     def __init__(self, use: EffectUse, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -116,18 +126,13 @@ class EffectCard(QFrame):
             words = "This effect is not known here. It is kept as it is."
             outer.addWidget(self._note(words))
             return
+        self._engines: Choice | None = None
+        self._get = push_button("Get", "tinted", "download", parent=self)
+        self._get.hide()
+        name = self._engine.name
+        self._get.clicked.connect(lambda: self.weights_requested.emit(name))
         if len(self._kind.engines) > 1:
-            self._engines = Choice("Engine", parent=self)
-            for one in self._kind.engines:
-                self._engines.addItem(one.label, one.name)
-                self._engines.setItemData(
-                    self._engines.count() - 1, one.note, Qt.ItemDataRole.ToolTipRole
-                )
-            self._engines.show_value(self._engine.name)
-            self._engines.activated.connect(
-                lambda place: self.engine_requested.emit(self._engines.itemData(place))
-            )
-            outer.addWidget(LabelledRow("Engine", self._engines, self._engine.note, self))
+            outer.addWidget(self._engine_row(self._kind, self._engine))
         outer.addWidget(self._note(self._engine.note))
         for parameter in self._engine.parameters:
             self._add_row(parameter, outer if not parameter.advanced else None)
@@ -152,6 +157,39 @@ class EffectCard(QFrame):
         self._eye.clicked.connect(lambda: self.enable_requested.emit(not self.use.enabled))
         self._more.clicked.connect(self._show_menu)
         return head
+
+    def _engine_row(self, family: EffectKind, engine: Engine) -> LabelledRow:
+        both = QWidget(self)
+        inner = row(both, gap=4)
+        self._engines = engines = Choice("Engine", parent=both)
+        for one in family.engines:
+            engines.addItem(one.label, one.name)
+        engines.show_value(engine.name)
+        engines.activated.connect(lambda place: self.engine_requested.emit(engines.itemData(place)))
+        inner.addWidget(engines, 1)
+        inner.addWidget(self._get)
+        return LabelledRow("Engine", both, engine.note, self)
+
+    def show_engines(self, states: EngineStates) -> None:
+        """Says in the list which engines cannot run and why, and offers the weights of its own."""
+        if self._kind is None or self._engine is None or self._engines is None:
+            return
+        model = self._engines.model()
+        for place, one in enumerate(self._kind.engines):
+            state = states.get(one.name, EngineState())
+            words = state.reason or (state.get and f"{state.get} first")
+            self._engines.setItemText(place, f"{one.label} · {words}" if words else one.label)
+            tip = state.lacks or one.note
+            self._engines.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
+            item = model.item(place) if isinstance(model, QStandardItemModel) else None
+            if item is not None:
+                item.setEnabled(not state.reason or one is self._engine)
+        own = states.get(self._engine.name, EngineState())
+        self._get.setVisible(bool(own.get))
+        if own.get:
+            self._get.setText(own.get)
+            with_help(self._get, own.get, "", own.lacks)
+            self._engines.setItemText(self._engines.currentIndex(), self._engine.label)
 
     def _note(self, text: str) -> QLabel:
         words = label(text, "small", tone="text3", parent=self)
@@ -238,14 +276,16 @@ def _tip(parameter: Parameter, value: Value | None) -> str:
     return f"{parameter.help}\n{parameter.name} {shown}"
 
 
-def effect_menu(parent: QWidget, chosen: Callable[[str, str], None]) -> QMenu:
+def effect_menu(parent: QWidget, chosen: Callable[[str, str], None], states: EngineStates) -> QMenu:
     """Every effect of the table; `chosen(kind, engine)` is called with the one taken."""
     menu = QMenu(parent)
     for one in EFFECTS:
         for engine in one.engines:
             text = f"{one.label}: {engine.label}" if len(one.engines) > 1 else one.label
             action = menu.addAction(theme.icon(one.icon, "accent"), text)
-            action.setToolTip(engine.note)
+            state = states.get(engine.name, EngineState())
+            action.setEnabled(not state.reason)
+            action.setToolTip(state.reason or state.lacks or engine.note)
             action.triggered.connect(lambda _=False, a=one.name, b=engine.name: chosen(a, b))
     menu.setToolTipsVisible(True)
     return menu

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QAbstractButton, QFrame, QScrollArea, QWidget
 from engine.timeline.effects import EFFECTS, EffectKind, Engine
 from ui import theme
 from ui.controls import label
+from ui.engines import EngineState, EngineStates
 from ui.keys import UPWARDS
 from ui.panels import Fold, column
 
@@ -29,9 +30,20 @@ class EffectRow(QAbstractButton):
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setText(engine.label)
         self.setAccessibleName(f"{kind.label}: {engine.label}")
-        self.setAccessibleDescription(f"{engine.note} Enter puts it on the selected clips.")
-        self.setToolTip(f"{engine.note}\nDrag it onto a clip, or double-click for the selection.")
         self._press: QPoint | None = None
+        self._line = ""
+        self.show_state(EngineState())
+
+    def show_state(self, state: EngineState) -> None:
+        """Says under the name what keeps the engine from running, if something does."""
+        first = re.split(r"[,.]", self.engine.note)[0]  # the tip has the rest
+        self._line = state.reason or (f"{state.get} of weights first" if state.get else first)
+        why = state.reason and f"{state.reason[:1].upper()}{state.reason[1:]}."
+        note = f"{self.engine.note} {why or state.lacks}".strip()
+        self.setEnabled(not state.reason)
+        self.setAccessibleDescription(f"{note} Enter puts it on the selected clips.")
+        self.setToolTip(f"{note}\nDrag it onto a clip, or double-click for the selection.")
+        self.update()
 
     def matches(self, words: str) -> bool:
         """Whether the row is shown for a search."""
@@ -97,16 +109,17 @@ class EffectRow(QAbstractButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.colour("accent_tint" if self.hasFocus() else "hover"))
             painter.drawRoundedRect(area, 4, 4)
-        sign = theme.pixmap(self.kind.icon, "accent", 20, self.devicePixelRatioF())
+        on = self.isEnabled()
+        tone = "accent" if on else "disabled"
+        sign = theme.pixmap(self.kind.icon, tone, 20, self.devicePixelRatioF())
         painter.drawPixmap(QPointF(14, 14), sign)
         room = self.width() - 44 - 10
         painter.setFont(theme.font("body", 500))
-        painter.setPen(theme.colour("text"))
+        painter.setPen(theme.colour("text" if on else "disabled"))
         painter.drawText(QRect(44, 7, room, 18), Qt.AlignmentFlag.AlignVCenter, self.engine.label)
         painter.setFont(theme.font("micro"))
         painter.setPen(theme.colour("text2" if self.hasFocus() else "text3"))
-        first = re.split(r"[,.]", self.engine.note)[0]  # the tip has the rest
-        note = painter.fontMetrics().elidedText(first, Qt.TextElideMode.ElideRight, room)
+        note = painter.fontMetrics().elidedText(self._line, Qt.TextElideMode.ElideRight, room)
         painter.drawText(QRect(44, 25, room, 16), Qt.AlignmentFlag.AlignVCenter, note)
 
 
@@ -139,6 +152,12 @@ class EffectsBrowser(QScrollArea):
         inner.addWidget(self._nothing)
         inner.addStretch(1)
         self.setWidget(body)
+
+    def set_engines(self, states: EngineStates) -> None:
+        """Which engines cannot run here, and which lack weights."""
+        for _, rows in self._folds:
+            for one in rows:
+                one.show_state(states.get(one.engine.name, EngineState()))
 
     def set_search(self, words: str) -> None:
         """Shows only what matches."""

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from engine.timeline.model import Clip, EffectUse, Project, Sequence, TrackKind
 from engine.timeline.time import timecode
 from ui.controls import Elided, icon_button, label
+from ui.engines import EngineStates
 from ui.panels import EmptyState, Fold, Header, Tabs, column, row
 from ui.pictures import Picture
 from ui.render_foot import RenderFoot
@@ -47,6 +48,7 @@ class Inspector(QFrame):
     sound_requested = Signal(object, object, str)  # clip ids, {field: value}, merge key
     render_requested = Signal(object, bool)  # clip ids, all stale ones
     cancel_requested = Signal(object)  # clip ids
+    weights_requested = Signal(str)  # engine
     transform_shown = Signal(bool)  # the Transform fold is open: show handles
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -59,6 +61,7 @@ class Inspector(QFrame):
         self._cards: list[EffectCard] = []
         self._groups: list[list[tuple[str, EffectUse]]] = []
         self._states: Mapping[str, UseState] = {}
+        self._engines: EngineStates = {}
         self._structure: object = None
         outer = column(self)
         header = Header(self)
@@ -174,6 +177,12 @@ class Inspector(QFrame):
         self._states = states
         self._show_states()
 
+    def set_engines(self, states: EngineStates) -> None:
+        """Which engines cannot run here, and which lack weights."""
+        self._engines = states
+        for card in self._cards:
+            card.show_engines(states)
+
     def set_plan(self, text: str, sign: str = "chip") -> None:
         """The price before the run: «On the CPU · about 3 min · 0.6 GB»."""
         self._foot.set_plan(text, sign)
@@ -218,6 +227,7 @@ class Inspector(QFrame):
 
         for group in shared_effects(self._pictures):
             card = EffectCard(group[0][1], self._effects)
+            card.show_engines(self._engines)
             self._wire(card, tuple((clip, use.id) for clip, use in group))
             self._effects.body.addWidget(card)
             self._cards.append(card)
@@ -232,6 +242,7 @@ class Inspector(QFrame):
             )
         )
         card.engine_requested.connect(lambda name: self.engine_requested.emit(targets, name))
+        card.weights_requested.connect(self.weights_requested)
         card.enable_requested.connect(lambda on: self.effect_enable_requested.emit(targets, on))
         card.reset_requested.connect(lambda: self.effect_reset_requested.emit(targets))
         card.remove_requested.connect(lambda: self.effect_remove_requested.emit(targets))
@@ -342,7 +353,9 @@ class Inspector(QFrame):
         from ui.effect_card import effect_menu
 
         menu = effect_menu(
-            self, lambda kind, engine: self.effect_add_requested.emit(self._ids(), kind, engine)
+            self,
+            lambda kind, engine: self.effect_add_requested.emit(self._ids(), kind, engine),
+            self._engines,
         )
         menu.exec(self._add.mapToGlobal(QPoint(0, self._add.height() + 4)))
         menu.deleteLater()

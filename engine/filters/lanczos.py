@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.filters.fit import barred, cropped, inner_size
 from engine.filters.pixels import LUMA, Picture, premultiplied, resized, straightened
 
 
@@ -15,23 +16,13 @@ def upscaled(
     `fit`, where the shapes differ: "crop" fills the size, "bars" shows all, else it is stretched.
     """
     clean = _deblocked(picture, deblock) if deblock > 0 else picture
-    rows, columns = clean.shape[:2]
-    inner = (width, height)
+    inner = inner_size((clean.shape[1], clean.shape[0]), width, height, fit)
     if fit == "crop":
-        clean = _cropped(clean, width, height)
-    elif fit == "bars":
-        scale = min(width / columns, height / rows)
-        inner = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    result = _resampled(clean, *inner)
+        clean = cropped(clean, width, height)
+    result = resampled(clean, *inner)
     if detail > 0:
         result = _sharpened(result, max(1.0, inner[0] / clean.shape[1]), detail)
-    if inner == (width, height):
-        return result
-    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    right, bottom = width - inner[0] - left, height - inner[1] - top
-    border = (0, 0, 0, 255) if result.shape[2] == 4 else (0, 0, 0)
-    bars = cv2.copyMakeBorder(result, top, bottom, left, right, cv2.BORDER_CONSTANT, value=border)
-    return np.asarray(bars, np.uint8)
+    return barred(result, width, height)
 
 
 def _deblocked(picture: Picture, amount: float) -> Picture:
@@ -47,16 +38,8 @@ def _deblocked(picture: Picture, amount: float) -> Picture:
     return np.dstack((np.asarray(mixed, np.uint8), picture[:, :, 3:]))
 
 
-def _cropped(picture: Picture, width: int, height: int) -> Picture:
-    """The middle of the picture in the shape of (width, height)."""
-    rows, columns = picture.shape[:2]
-    wanted_columns = min(columns, max(1, round(rows * width / height)))
-    wanted_rows = min(rows, max(1, round(columns * height / width)))
-    left, top = (columns - wanted_columns) // 2, (rows - wanted_rows) // 2
-    return picture[top : top + wanted_rows, left : left + wanted_columns]
-
-
-def _resampled(picture: Picture, width: int, height: int) -> Picture:
+def resampled(picture: Picture, width: int, height: int) -> Picture:
+    """The picture at another size, stretched."""
     rows, columns = picture.shape[:2]
     if width < columns or height < rows:
         return straightened(resized(premultiplied(picture), width, height))

@@ -6,13 +6,15 @@ part hands on to the next is stored exactly.
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-from engine.errors import EffectError, EngineError, MediaError
+from engine.errors import EffectError, EngineError, MediaError, OutOfMemory
 from engine.filters.parallel import Workers, new_workers
 from engine.filters.pixels import Picture, one_thread
 from engine.jobs import EffectJob, JobResult
@@ -24,12 +26,10 @@ from engine.render.baked import EffectSource, effect_source, still_time
 from engine.render.cache import SegmentCache, as_cache
 from engine.render.freshness import freshness, missing
 from engine.render.keys import (
-    GRID,
     PART,
     PARTS,
     Stage,
     part_name,
-    parts_of,
     pictures_in,
     regular_times,
     stages,
@@ -44,40 +44,24 @@ from engine.render.making import (
     save_state,
     stream,
 )
+from engine.render.neural import Neural
+from engine.render.runs import Run, Work, planned
 from engine.render.source import FrameSource, index_at
 from engine.timeline.effects import Reach
 
 __all__ = ["bake", "effect_source", "freshness", "missing"]
 
 STAGE = "effects"
+WAITING_BYTES = 256_000_000  # of finished pictures that wait to be stored
+MOST_WAITING, LEAST_WAITING = 24, 2
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Pictures start to stop - 1 of a stage in one go; from `first` on they are computed.
+def bake(job: EffectJob, report: Report, neural: Neural | None = None) -> JobResult:
+    """Makes what is missing of the job's effects. Raises EngineError and Cancelled.
 
-    `parts`: those to be stored, the others between are there already. `state`: the part after
-    which it goes on, -1 for a fresh beginning.
+    `neural`: what makes the effects that need models, in the gpu child. When memory runs out it
+    steps down, and the work goes on from the last segment that is whole.
     """
-
-    start: int
-    stop: int
-    first: int
-    parts: frozenset[int]
-    state: int = -1
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What one stage has to make. `names`: every part that is needed of it, made or found."""
-
-    stage: Stage
-    runs: tuple[_Run, ...]
-    names: tuple[str, ...]
-
-
-def bake(job: EffectJob, report: Report) -> JobResult:
-    """Makes what is missing of the job's effects. Raises EngineError and Cancelled."""
     began = time.monotonic()
     cache = as_cache(Path(job.cache))
     cache.limit_bytes = job.cache_limit_bytes
@@ -85,7 +69,7 @@ def bake(job: EffectJob, report: Report) -> JobResult:
     if not chain:
         raise EffectError(f"There is no effect to render on «{job.asset.name}».")
     for stage in chain:
-        if stage.engine.role != "media":
+        if stage.engine.role != "media" and neural is None:
             raise EffectError(f"{stage.engine.label} does not run on the CPU.")
     path = Path(job.asset.path)
     if fingerprint(path) != job.asset.fingerprint:
@@ -95,24 +79,48 @@ def bake(job: EffectJob, report: Report) -> JobResult:
     with closing(VideoReader(path)) as reader:
         times = _times(chain, reader.times)
     wanted = pictures_in(times[-1], job.wanted)
-    works = _planned(chain, times, wanted, cache)
-    keys = tuple(name for work in works for name in work.names)
-    progress = _Progress(report, sum(run.stop - run.first for work in works for run in work.runs))
-    with one_thread(), new_workers() as workers:
-        for number, work in enumerate(works):
-            before = effect_source(job.asset, tuple(one.use for one in chain[:number]), cache)
-            with closing(before):
-                for run in work.runs:
-                    _make(work.stage, run, before, cache, workers, progress, frozenset(keys))
+    notes: list[str] = []
+    made = 0
+    while True:
+        works = planned(chain, times, wanted, cache, neural)
+        progress = _Progress(report, works)
+        try:
+            _carry_out(job, chain, works, cache, progress, neural)
+        except OutOfMemory as error:
+            made += progress.stored
+            if neural is None:
+                raise
+            notes.append(neural.step_down(error, progress.at))
+            continue
+        break
     video = chain[-1].after
     return JobResult(
         frames=len(wanted),
         seconds=time.monotonic() - began,
         size_bytes=sum(cache.path(name).stat().st_size for name in works[-1].names),
         duration=len(wanted) / video.rate,
-        keys=keys,
-        made=sum(len(run.parts) for work in works for run in work.runs),
+        keys=tuple(name for work in works for name in work.names),
+        made=made + progress.stored,
+        notes=(*notes, *(neural.notes() if neural is not None else ())),
     )
+
+
+def _carry_out(
+    job: EffectJob,
+    chain: tuple[Stage, ...],
+    works: list[Work],
+    cache: SegmentCache,
+    progress: "_Progress",
+    neural: Neural | None,
+) -> None:
+    """Makes all that is planned, stage by stage."""
+    keep = frozenset(name for work in works for name in work.names)
+    with one_thread(), new_workers() as workers:
+        for number, work in enumerate(works):
+            before = effect_source(job.asset, tuple(one.use for one in chain[:number]), cache)
+            with closing(before):
+                for run in work.runs:
+                    _Maker(work.stage, before, cache, workers, progress, keep, neural).make(run)
 
 
 def _times(chain: tuple[Stage, ...], source: Sequence[Fraction]) -> list[Sequence[Fraction]]:
@@ -124,113 +132,83 @@ def _times(chain: tuple[Stage, ...], source: Sequence[Fraction]) -> list[Sequenc
     return result
 
 
-def _planned(
-    chain: tuple[Stage, ...],
-    times: list[Sequence[Fraction]],
-    wanted: range,
-    cache: SegmentCache,
-) -> list[_Work]:
-    """What each stage has to make, first to last, so that `wanted` of the last one is there."""
-    works: list[_Work] = []
-    needed: Collection[int] = parts_of(wanted.start, wanted.stop)
-    for number in reversed(range(len(chain))):
-        stage = chain[number]
-        runs = tuple(_runs(stage, needed, len(times[number]), cache))
-        names = tuple(part_name(stage, part) for part in sorted(needed))
-        works.insert(0, _Work(stage, runs, names))
-        inputs: set[int] = set()
-        for run in runs:
-            if stage.makes_time:
-                still = index_at(times[number - 1], still_time(stage)) if number else 0
-                inputs.update(parts_of(still, still + 1))
-            else:
-                inputs.update(parts_of(run.first, run.stop))
-        needed = inputs
-    return works
+class _Maker:
+    """Computes the runs of one stage and stores their parts, each as soon as it is whole."""
 
+    def __init__(
+        self,
+        stage: Stage,
+        before: FrameSource,
+        cache: SegmentCache,
+        workers: Workers,
+        progress: "_Progress",
+        keep: Collection[str],
+        neural: Neural | None,
+    ) -> None:
+        self._stage = stage
+        self._before = before
+        self._cache = cache
+        self._workers = workers
+        self._progress = progress
+        self._keep = keep
+        self._neural = neural if stage.engine.role != "media" else None
 
-def _runs(stage: Stage, needed: Collection[int], count: int, cache: SegmentCache) -> Iterator[_Run]:
-    """The runs that make those of the needed parts that are not there."""
-    absent = [part for part in sorted(needed) if not cache.is_whole(part_name(stage, part))]
-    if stage.engine.reach is not Reach.STREAM:
-        for part in absent:
-            start, stop = part * PART, min((part + 1) * PART, count)
-            yield _Run(start, stop, start, frozenset((part,)))
-        return
-    run: _Run | None = None
-    for part in absent:
-        begin, state = _resumed(stage, part, cache)
-        start, stop = begin * PART, min((part + 1) * PART, count)
-        is_same = run is not None and run.start // GRID == start // GRID
-        if run is not None and is_same and run.stop >= start:
-            run = _Run(run.start, stop, run.first, run.parts | {part}, run.state)
-            continue
-        if run is not None:
-            yield run
-        first = start if state >= 0 else max(0, start - stage.warm_up)
-        passed = (one for one in range(begin, part) if not cache.has(part_name(stage, one)))
-        run = _Run(start, stop, first, frozenset((*passed, part)), state)
-    if run is not None:
-        yield run
-
-
-def _resumed(stage: Stage, part: int, cache: SegmentCache) -> tuple[int, int]:
-    """The part to begin with so as to make `part`, and the part whose state begins it, or -1."""
-    head = part - part % PARTS
-    for before in range(part - 1, head - 1, -1):
-        name = part_name(stage, before)
-        if cache.has(name) and load_state(cache.state_path(name)) is not None:
-            return before + 1, before
-    return head, -1
-
-
-def _make(
-    stage: Stage,
-    run: _Run,
-    before: FrameSource,
-    cache: SegmentCache,
-    workers: Workers,
-    progress: "_Progress",
-    keep: Collection[str],
-) -> None:
-    """Computes a run and stores its parts, each as soon as it is whole."""
-    results = _computed(stage, run, before, cache, workers)
-    with cache.workspace() as folder:
-        part: _Part | None = None
-        try:
-            for index, made in enumerate(results, run.first):
-                progress.step(made.picture)
-                if index < run.start:
-                    continue
-                number = index // PART
-                if index % PART == 0:
-                    part = _Part(stage, number, folder) if number in run.parts else None
+    def make(self, run: Run) -> None:
+        """Stores what a run has to make."""
+        stage = self._stage
+        recipe = self._neural.recipe(stage) if self._neural is not None else ""
+        first = run.start if self._neural is not None else run.first
+        # A run that a stop leaves unfinished gives its models' memory back at once.
+        results = self._pictures(run)
+        with closing(results), self._cache.workspace() as folder:
+            part: _Part | None = None
+            try:
+                for index, made in enumerate(results, first):
+                    self._progress.step(made.picture, index)
+                    if index < run.start:
+                        continue
+                    number = index // PART
+                    if index % PART == 0:
+                        is_wanted = number in run.parts
+                        part = _Part(stage, number, folder, recipe) if is_wanted else None
+                    if part is not None:
+                        part.write(made.picture)
+                        if index % PART == PART - 1 or index == run.stop - 1:
+                            part.finish(self._cache, made)
+                            part = None
+                            self._progress.stored += 1
+                            self._cache.make_room(self._keep)
+            finally:
                 if part is not None:
-                    part.write(made.picture)
-                    if index % PART == PART - 1 or index == run.stop - 1:
-                        part.finish(cache, made)
-                        part = None
-                        cache.make_room(keep)
-        finally:
-            if part is not None:
-                part.abandon()
+                    part.abandon()
 
-
-def _computed(
-    stage: Stage, run: _Run, before: FrameSource, cache: SegmentCache, workers: Workers
-) -> Iterator[Made]:
-    """Every picture of a run, warm-up included."""
-    alpha = stage.before.alpha
-    if stage.makes_time:
-        still = index_at(before.times, still_time(stage))
-        return moved(stage, lambda: _read(before, still, alpha), run.first, run.stop, workers)
-    pictures = (_read(before, index, alpha) for index in range(run.first, run.stop))
-    if stage.engine.reach is not Reach.STREAM:
-        return enlarged(stage, pictures, workers)
-    state = load_state(cache.state_path(part_name(stage, run.state))) if run.state >= 0 else None
-    if run.state >= 0 and state is None:
-        raise EngineError("A rendered part has gone from the cache meanwhile.", "Render it again.")
-    return stream(stage, pictures, workers, state)
+    def _pictures(self, run: Run) -> Generator[Made]:
+        """Every picture of a run; of a filter's also its warm-up."""
+        stage, alpha = self._stage, self._stage.before.alpha
+        if self._neural is not None:
+            read = partial(_read, self._before, alpha=alpha)
+            count, span = len(self._before.times), range(run.start, run.stop)
+            check = self._progress.check
+            for picture in self._neural.pictures(stage, read, count, span, check):
+                yield Made(picture, None)
+            return
+        if stage.makes_time:
+            still = index_at(self._before.times, still_time(stage))
+            shown = partial(_read, self._before, still, alpha)
+            yield from moved(stage, shown, run.first, run.stop, self._workers)
+            return
+        pictures = (_read(self._before, index, alpha) for index in range(run.first, run.stop))
+        if stage.engine.reach is not Reach.STREAM:
+            yield from enlarged(stage, pictures, self._workers)
+            return
+        state = None
+        if run.state >= 0:
+            state = load_state(self._cache.state_path(part_name(stage, run.state)))
+            if state is None:
+                raise EngineError(
+                    "A rendered part has gone from the cache meanwhile.", "Render it again."
+                )
+        yield from stream(stage, pictures, self._workers, state)
 
 
 def _read(source: FrameSource, index: int, alpha: bool) -> Picture:
@@ -240,47 +218,79 @@ def _read(source: FrameSource, index: int, alpha: bool) -> Picture:
 
 
 class _Part:
-    """A part being written, in a workspace until it is whole."""
+    """A part being written, in a workspace until it is whole; by a thread of its own."""
 
-    def __init__(self, stage: Stage, number: int, folder: Path) -> None:
+    def __init__(self, stage: Stage, number: int, folder: Path, recipe: str) -> None:
         self._name = part_name(stage, number)
+        self._recipe = recipe
         self._before = part_name(stage, number - 1) if number % PARTS else ""
-        self._hands_on = stage.engine.reach is Reach.STREAM and number % PARTS < PARTS - 1
+        is_filter = stage.engine.role == "media"
+        hands_on = is_filter and stage.engine.reach is Reach.STREAM
+        self._hands_on = hands_on and number % PARTS < PARTS - 1
         self._file = folder / f"{self._name}.mkv"
         self._state = folder / f"{self._name}.state.npz"
-        size = stage.after.width, stage.after.height
-        self._writer = SegmentWriter(self._file, *size, alpha=stage.before.alpha)
+        width, height = stage.after.width, stage.after.height
+        room = WAITING_BYTES // (width * height * 4)
+        # A model gives its pictures by the handful.
+        self._most = LEAST_WAITING if is_filter else max(LEAST_WAITING, min(room, MOST_WAITING))
+        self._writer = SegmentWriter(self._file, width, height, alpha=stage.before.alpha)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._waiting: deque[Future[None]] = deque()
 
     def write(self, picture: Picture) -> None:
+        self._wait(self._most)
+        self._waiting.append(self._thread.submit(self._store, picture))
+
+    def _store(self, picture: Picture) -> None:
         self._writer.write(planes_of(picture))
+
+    def _wait(self, most: int) -> None:
+        """Until at most `most` pictures wait. Raises what storing one has raised."""
+        while len(self._waiting) > most:
+            self._waiting.popleft().result()
 
     def finish(self, cache: SegmentCache, last: Made) -> None:
         """Puts the part into the cache, with the state that the next one goes on from."""
+        self._wait(0)
+        self._thread.shutdown()
         self._writer.finish()
         state = None
         if self._hands_on and last.state is not None:
             save_state(last.state, self._state)
             state = self._state
-        cache.put(self._name, self._file, state)
+        cache.put(self._name, self._file, state, self._recipe)
         if self._before:
             cache.drop_state(self._before)
 
     def abandon(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
         self._writer.abandon()
 
 
 class _Progress:
     """Counts pictures, warm-up included, and offers each as a preview."""
 
-    def __init__(self, report: Report, total: int) -> None:
+    def __init__(self, report: Report, works: list[Work]) -> None:
         self._report = report
         self._done = 0
-        self._total = total
-        report.step(STAGE, 0, total)
+        self._total = sum(_cost(work, run) for work in works for run in work.runs)
+        self.at = 0  # the picture it was at last
+        self.stored = 0  # parts
+        report.step(STAGE, 0, self._total)
 
-    def step(self, picture: Picture) -> None:
+    def step(self, picture: Picture, index: int) -> None:
         self._done += 1
+        self.at = index
         self._report.step(STAGE, self._done, self._total)
         self._report.preview(
             f"Frame {self._done} of {self._total}", lambda: picture[:, :, :3].copy()
         )
+
+    def check(self) -> None:
+        """Raises Cancelled once the person has cancelled."""
+        self._report.step(STAGE, self._done, self._total)
+
+
+def _cost(work: Work, run: Run) -> int:
+    """Pictures that a run gives."""
+    return run.stop - (run.first if work.stage.engine.role == "media" else run.start)

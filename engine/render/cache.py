@@ -21,10 +21,14 @@ PICTURES, LIGHT, STATE, MARK = ".mkv", ".proxy.mkv", ".state.npz", ".json"
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """Written last: its file says that the part is whole, its time when it was used last."""
+    """Written last: its file says that the part is whole, its time when it was used last.
+
+    `recipe`: what of the way it was made can change its pixels and is not in its name.
+    """
 
     size_bytes: int
     digest: str
+    recipe: str = ""
 
 
 class SegmentCache:
@@ -70,6 +74,11 @@ class SegmentCache:
             self.drop(name)
         return False
 
+    def recipe(self, name: str) -> str:
+        """How a part was made, as told to `put`; "" where it is not there."""
+        mark = self._mark(name)
+        return mark.recipe if mark is not None else ""
+
     @contextmanager
     def workspace(self) -> Iterator[Path]:
         """A folder of one's own for unfinished files; gone afterwards."""
@@ -87,10 +96,10 @@ class SegmentCache:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def put(self, name: str, made: Path, state: Path | None = None) -> None:
+    def put(self, name: str, made: Path, state: Path | None = None, recipe: str = "") -> None:
         """Takes a finished part, with the light copy beside it, out of a workspace."""
         target = self.path(name)
-        mark = _Mark(made.stat().st_size, _digest(made))
+        mark = _Mark(made.stat().st_size, _digest(made), recipe)
         written = made.with_suffix(MARK)
         written.write_bytes(msgspec.json.encode(mark))
         try:

@@ -1,6 +1,6 @@
 """Bakes the effects that an export needs and the cache lacks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from engine.errors import EffectError
 from engine.jobs import EffectJob, ExportJob, JobResult
 from engine.progress import Report
-from engine.render.plan import shown_range, uses_of
-from engine.timeline.effects import kind
-from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, TrackKind
-from engine.timeline.time import ZERO, TimeRange
+from engine.render.shown import effect_jobs
+from engine.timeline.effects import kind, needs_gpu
+from engine.timeline.model import Clip, Sequence
+from engine.timeline.time import TimeRange
 
 STAGE = "effects"
 _PARTS = 1000  # into which each clip's share of the progress is divided
@@ -24,10 +24,11 @@ def bake_missing(job: ExportJob, sequence: Sequence, span: TimeRange, report: Re
 
     Raises EngineError for an effect that only the GPU's process can make.
     """
-    todo = list(_jobs(job, sequence, span))
+    limit = job.cache_limit_bytes
+    todo = list(effect_jobs(job.project, sequence, span, job.cache, limit))
     result = JobResult()
     for number, (clip, one) in enumerate(todo):
-        if _needs_gpu(one.uses):
+        if needs_gpu(one.uses):
             _refuse_missing(clip, one)
             continue
         made = bake(one, _Share(report, number, len(todo)))
@@ -45,53 +46,12 @@ def bake(job: EffectJob, report: Report) -> JobResult:
     return made(job, report)
 
 
-def shown_effects(
-    project: Project, sequence: Sequence, span: TimeRange
-) -> Iterator[tuple[Clip, Asset, tuple[EffectUse, ...], TimeRange]]:
-    """The clips with effects that show in `span`: their part of the result that shows."""
-    for track in sequence.tracks:
-        if track.kind is not TrackKind.VIDEO or track.hidden:
-            continue
-        for clip in track.clips:
-            uses, asset = uses_of(clip), project.asset(clip.asset)
-            part = shown_range(track, clip, sequence.rate).intersection(span)
-            if clip.enabled and uses and asset and part:
-                start = clip.source.start + part.start - clip.start
-                yield clip, asset, uses, TimeRange(max(start, ZERO), part.duration)
-
-
-def _jobs(job: ExportJob, sequence: Sequence, span: TimeRange) -> Iterator[tuple[Clip, EffectJob]]:
-    seen: set[tuple[str, str, TimeRange]] = set()
-    for clip, asset, uses, wanted in shown_effects(job.project, sequence, span):
-        same = (asset.id, repr(uses), wanted)
-        if same in seen:
-            continue
-        seen.add(same)
-        yield (
-            clip,
-            EffectJob(
-                title=kind(uses[-1].kind).label,
-                subject=clip.name or asset.name,
-                asset=asset,
-                uses=uses,
-                wanted=wanted,
-                clip=clip.id,
-                cache=job.cache,
-                cache_limit_bytes=job.cache_limit_bytes,
-            ),
-        )
-
-
-def _needs_gpu(uses: tuple[EffectUse, ...]) -> bool:
-    return any(kind(use.kind).engine(use.engine).role != "media" for use in uses)
-
-
 def _refuse_missing(clip: Clip, job: EffectJob) -> None:
     """Raises EngineError where what the GPU's process makes is not in the cache."""
     from engine.render.bake import missing
 
     if missing(job.asset, job.uses, job.wanted, Path(job.cache)):
-        use = next(use for use in job.uses if _needs_gpu((use,)))
+        use = next(use for use in job.uses if needs_gpu((use,)))
         label = kind(use.kind).engine(use.engine).label
         raise EffectError(
             f"{job.title} ({label}) on «{clip.name or clip.id}» is not rendered yet.",

@@ -32,6 +32,7 @@ __all__ = [
     "defaults",
     "is_known",
     "kind",
+    "needs_gpu",
     "new_use",
     "parsed",
 ]
@@ -443,7 +444,7 @@ EFFECTS: tuple[EffectKind, ...] = (
         "Upscale",
         "upscale",
         "Makes the picture larger and cleaner.",
-        (LANCZOS,),
+        (LANCZOS, *FLASHVSR_ENGINES),
     ),
 )
 
@@ -464,6 +465,12 @@ def is_known(use: EffectUse) -> bool:
         one.name == use.kind and any(engine.name == use.engine for engine in one.engines)
         for one in EFFECTS
     )
+
+
+def needs_gpu(uses: tuple[EffectUse, ...]) -> bool:
+    """Whether one of the effects that count is made by the gpu child."""
+    known = (use for use in uses if use.enabled and is_known(use))
+    return any(kind(use.kind).engine(use.engine).role == "gpu" for use in known)
 
 
 def defaults(engine: Engine) -> dict[str, Value]:

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.errors import WorkerError
 from engine.jobs import EffectJob, ExportJob, Job
+from engine.timeline.effects import needs_gpu
 from engine.worker.logs import new_log, tail
 from engine.worker.messages import (
     PROTOCOL,
@@ -275,8 +276,8 @@ class WorkerClient:
     def _is_baking(self, job_id: str) -> bool:
         """Whether a job is where its child can be ended without leaving half a file."""
         match self._jobs.get(job_id):
-            case EffectJob():
-                return True
+            case EffectJob(uses=uses):
+                return not needs_gpu(uses)  # a child with models in memory is worth the wait
             case ExportJob():
                 progress = self._progress.get(job_id)
                 return progress is None or progress.stage == "effects"

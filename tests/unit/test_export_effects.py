@@ -3,7 +3,6 @@
 from fractions import Fraction
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -11,12 +10,11 @@ from engine.errors import EngineError
 from engine.jobs import ExportOptions
 from engine.media.reader import VideoReader
 from engine.progress import Silent
-from engine.render import export_effects
 from engine.render.compositor import Compositor
 from engine.render.export import export
-from engine.render.export_effects import shown_effects
 from engine.render.frame import to_rgb8
-from engine.timeline.effects import Engine, Reach, kind, new_use
+from engine.render.shown import shown_effects
+from engine.timeline.effects import new_use
 from engine.timeline.model import Asset, EffectUse
 from engine.timeline.time import TimeRange
 from tests.support.media import make_still, make_video, read_number
@@ -131,15 +129,9 @@ def test_only_what_shows_is_baked(numbers: Asset) -> None:
 
 
 def test_effects_of_the_gpu_are_named_when_they_are_not_baked(
-    numbers: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    numbers: Asset, tmp_path: Path
 ) -> None:
-    row = kind("restyle")
-    neural = Engine("painterly", "Neural", "", "gpu", Reach.WHOLE, 1, ())
-    monkeypatch.setattr(
-        export_effects, "kind", lambda _: msgspec.structs.replace(row, engines=(neural,))
-    )
-    made = project(
-        [numbers], video(clip("numbers", 0, F(1, 5), name="Walk", effects=(new_use("restyle"),)))
-    )
-    with pytest.raises(EngineError, match=r"Neural.*«Walk»"):
+    use = new_use("upscale", "flashvsr-1.1-tiny")
+    made = project([numbers], video(clip("numbers", 0, F(1, 5), name="Walk", effects=(use,))))
+    with pytest.raises(EngineError, match=r"FlashVSR 1\.1 tiny.*«Walk»"):
         export(export_job(made, tmp_path / "out.mp4", ExportOptions()), Silent())

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,7 @@ from engine.library.catalog import (
     Family,
     Part,
 )
-from engine.library.scan import Scan, Weights
+from engine.library.found import FamilyReport, PartReport, Scan, State, Weights
 
 WAN = "wan"  # a word for a transformer that lies beside FlashVSR's and is not its own
 TRANSFORMER, PROJECTION = "flashvsr_transformer", "flashvsr_projection"
@@ -25,57 +24,6 @@ WORDS = (V1_0, V1_1, WAN)
 WHICH = "Both look alike; which is it?"
 LOOKALIKE = "May be an expert of Wan2.2: these look the same."
 OF_2_2 = re.compile(r"wan[ ._-]?2[._]2|(high|low)[ ._-]?noise", re.IGNORECASE)
-
-
-class State(StrEnum):
-    FOUND = "found"
-    UNTOLD = "which is it"
-    REFUSED = "refused"
-    MISSING = "missing"
-
-
-class PartReport(msgspec.Struct, frozen=True):
-    """`found`: the file to use, also where it is still to be told which it is.
-
-    `others`: more that would serve. `why`: the sentence for the person, "" where it is found.
-    `looked`: where, if it is missing. `note`: what cannot be known of a file that is found.
-    """
-
-    part: Part
-    state: State
-    found: Weights | None = None
-    others: tuple[Weights, ...] = ()
-    why: str = ""
-    hint: str = ""
-    looked: tuple[str, ...] = ()
-    note: str = ""
-
-
-class FamilyReport(msgspec.Struct, frozen=True):
-    """`ready`: the modes that have all they need."""
-
-    family: Family
-    parts: tuple[PartReport, ...]
-    ready: tuple[str, ...]
-
-    @property
-    def line(self) -> str:
-        """The chip: «Ready», «1 missing, 1 refused»."""
-        if self.ready:
-            return "Ready"
-        states = [part.state for part in self.parts if self._counts(part.part)]
-        counts = (
-            (states.count(state), state.value)
-            for state in (State.MISSING, State.REFUSED, State.UNTOLD)
-        )
-        words = [f"{n} {word}" if word != State.UNTOLD else word for n, word in counts if n]
-        return ", ".join(words)
-
-    def part(self, name: str) -> PartReport:
-        return next(part for part in self.parts if part.part.name == name)
-
-    def _counts(self, part: Part) -> bool:
-        return not part.modes or self.family.modes[0] in part.modes
 
 
 class Told(msgspec.Struct, frozen=True):

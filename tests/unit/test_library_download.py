@@ -304,7 +304,10 @@ def test_a_cut_connection_goes_on_where_it_was_cut(site: Site, folder: Path) -> 
 def test_tries_end_and_what_came_is_kept_for_the_next_time(site: Site, folder: Path) -> None:
     site.faults = [cut(1_200_000), *[status(503)] * 3]
     error = refusal(ask(site, folder))
-    assert error.message == "127.0.0.1 is out of order at the moment. 1.2 of 3.0 MB are kept."
+    assert (error.message, error.kept) == (
+        "127.0.0.1 is out of order at the moment.",
+        "1.2 of 3.0 MB are kept.",
+    )
     assert error.hint.startswith("Resume. By hand: get model.safetensors from https://")
     assert len(site.asked) == 3
     again = ask(site, folder)
@@ -330,7 +333,7 @@ def test_a_stall_is_tried_again_and_then_told(site: Site, folder: Path) -> None:
     assert error.message == "127.0.0.1 does not answer."
     site.faults = [stall(1_500_000), *[stall(1)] * 3]
     error = refusal(ask(site, folder, file="third.safetensors"))
-    assert error.message == "127.0.0.1 stopped sending. 1.5 of 3.0 MB are kept."
+    assert (error.message, error.kept) == ("127.0.0.1 stopped sending.", "1.5 of 3.0 MB are kept.")
 
 
 def test_a_changed_file_is_fetched_from_its_start(site: Site, folder: Path) -> None:
@@ -476,7 +479,7 @@ def test_no_connection_on_the_way_tells_what_is_kept(site: Site, folder: Path) -
         there = f"http://localhost:{nobody.getsockname()[1]}/x"
         site.faults = [cut(1_800_000), *[status(302, Location=there)] * 3]
         error = refusal(ask(site, folder))
-    assert error.message == "No connection to localhost. 1.8 of 3.0 MB are kept."
+    assert (error.message, error.kept) == ("No connection to localhost.", "1.8 of 3.0 MB are kept.")
 
 
 def test_only_a_trusted_certificate_will_do_and_nothing_leads_away_from_it(
@@ -619,7 +622,10 @@ def test_a_disk_without_large_files_is_told(site: Site, folder: Path) -> None:
         error = refusal(ask(site, folder))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert error.message == "The disk of vae takes no files this large. 1.5 of 3.0 MB are kept."
+    assert (error.message, error.kept) == (
+        "The disk of vae takes no files this large.",
+        "1.5 of 3.0 MB are kept.",
+    )
 
 
 def test_a_folder_that_takes_nothing_is_told(site: Site, folder: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from engine.library import families, recognise, scan
 from engine.library.catalog import FAMILIES, FLASHVSR_HASHES, V1_0, V1_1
-from engine.library.families import FamilyReport, State, reports, untold
+from engine.library.families import reports, untold
 from engine.library.folders import Sort
-from engine.library.scan import Scan
+from engine.library.found import FamilyReport, Scan, State
 from engine.library.signatures import Shape, signatures
 
 MARKS = {V1_1: b"\x11", V1_0: b"\x10"}  # what tells the made-up files of FlashVSR apart
@@ -434,7 +434,7 @@ def test_wans_own_needs_no_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def never(*_: object) -> str:
         raise AssertionError("a large file was read for nothing")
 
-    monkeypatch.setattr(scan._Scanner, "_hash", never)
+    monkeypatch.setattr(scan, "_hashed", never)
     model(tmp_path / "w" / "wan.safetensors", "wan2.1_t2v_1.3b", bits=32)
     made = report(look(tmp_path, tmp_path / "w"), "wan2.1-t2v-1.3b")
     assert made.part("transformer").state is State.FOUND

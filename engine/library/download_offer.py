@@ -11,7 +11,7 @@ import msgspec
 from engine.errors import WeightsError
 from engine.jobs import DownloadJob
 from engine.library.catalog import FAMILIES, HUB, Family, Part, Source
-from engine.library.families import gigabytes
+from engine.library.found import gigabytes
 
 
 class DownloadError(WeightsError):
@@ -104,6 +104,17 @@ def offers(job: DownloadJob) -> tuple[Offer, ...]:
         offer(family, known[name], folder, label=job.labels.get(name, ""), places=places)
         for name in job.parts
     )
+
+
+def words_of(job: DownloadJob) -> dict[str, str]:
+    """What a download knows of its files that they do not tell: folder -> version."""
+    family = next(one for one in FAMILIES if one.name == job.family)
+    parts = [part for part in family.parts if part.name in job.parts]
+    return {
+        str(Path(job.folder) / part.folder): part.version
+        for part in parts
+        if part.version and not part.sources[0].sha256
+    }
 
 
 def kept_text(wanted: Sequence[Offer]) -> str:

@@ -1,6 +1,7 @@
 """What a scan has found, as values: files, folders, and what each family has of what it needs."""
 
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 
@@ -12,6 +13,8 @@ class Weights(msgspec.Struct, frozen=True):
 
     `kind`: "" where it is not known. `why`: the sentence of the refusal, "" where it may be used.
     `parts`: the files an index brings. `sha256`: only where it tells something, else "".
+    `note`: what is unusual of it. `text_width`: of a transformer of other widths than published,
+    and of a lone tensor that may be a prompt for it; else 0.
     """
 
     path: str
@@ -25,6 +28,8 @@ class Weights(msgspec.Struct, frozen=True):
     hint: str = ""
     parts: tuple[str, ...] = ()
     sha256: str = ""
+    note: str = ""
+    text_width: int = 0
 
 
 NOTHING = Weights("", "")
@@ -104,3 +109,23 @@ class FamilyReport(msgspec.Struct, frozen=True):
 
     def _counts(self, part: Part) -> bool:
         return not part.modes or self.family.modes[0] in part.modes
+
+
+def looked_in(folders: tuple[str, ...]) -> str:
+    """«Looked in ComfyUI / models and Reelwright / weights.»"""
+    places = [" / ".join(Path(path).parts[-2:]) for path in folders]
+    if len(places) > 3:
+        places = [*places[:2], f"{len(places) - 2} more folders"]
+    return f"Looked in {listed(places)}." if places else "No folder is named yet."
+
+
+def listed(words: list[str]) -> str:
+    """«a, b and c»."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def gigabytes(size_bytes: int) -> str:
+    """«1.3 GB», «4.2 MB»."""
+    if size_bytes < 100_000_000:
+        return f"{size_bytes / 1e6:.1f} MB"
+    return f"{size_bytes / 1e9:.1f} GB"

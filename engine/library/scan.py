@@ -18,10 +18,13 @@ from engine.library.recognise import match, precision, unlike
 from engine.library.tensors import GET_AGAIN, Form
 from engine.progress import Report, Silent
 
-VERSION = 1  # of what is remembered; recognising more than before makes a new one
+VERSION = 2  # of what is remembered; recognising more than before makes a new one
 PIECE = 4 << 20
 MOST_REMEMBERED = 20_000  # files that are not there now
-TOLD_BY_HASH = {"wan2.1_t2v_1.3b": "fp32", "flashvsr_projection": "bf16"}  # as published
+OTHER_WIDTHS = "Of other widths than the published one."
+TEXT_WIDTH = 4096  # of the published transformers
+ALIKE = "wan2.1_t2v_1.3b"  # as which FlashVSR's transformer is recognised
+TOLD_BY_HASH = {ALIKE: "fp32", "flashvsr_projection": "bf16"}  # as published
 
 
 class _Known(msgspec.Struct):
@@ -96,6 +99,7 @@ class Scanner:
                 taken.update(made[entry.path].parts)
         yield Step("scan", len(entries), len(entries))
         yield from self._tell(made, entries)
+        _recognise_prompts(made)
         self._remember(places)
         self.found = self._scan(made, entries, places, sorts)
 
@@ -149,7 +153,9 @@ class Scanner:
         for entry in entries:
             weights = made.get(entry.path, NOTHING)
             is_published = TOLD_BY_HASH.get(weights.kind) == weights.precision
-            if is_published and not (weights.sha256 or weights.parts or weights.why):
+            if is_published and not (
+                weights.sha256 or weights.parts or weights.why or weights.note
+            ):
                 sha256 = yield from _hashed(entry)
                 made[entry.path] = msgspec.structs.replace(weights, sha256=sha256)
                 self.new.files[str(entry.path)].weights = made[entry.path]
@@ -239,8 +245,16 @@ def _opened(entry: Entry) -> Weights:
     found = match(header)
     if found is not None:
         return msgspec.structs.replace(
-            weights, kind=found.kind.name, layout=found.layout, prefix=found.prefix
+            weights,
+            kind=found.kind.name,
+            layout=found.layout,
+            prefix=found.prefix,
+            note=OTHER_WIDTHS if found.widths else "",
+            text_width=found.widths.get(TEXT_WIDTH, 0),
         )
+    lone = header.tensors.get("")
+    if lone is not None and len(lone.shape) == 3 and lone.shape[0] == 1 and not header.damage:
+        return msgspec.structs.replace(weights, text_width=lone.shape[2])
     like = unlike(header)
     if like is None:
         return weights if header.damage else Weights(path, named, entry.size, parts=weights.parts)
@@ -248,6 +262,23 @@ def _opened(entry: Entry) -> Weights:
     if header.damage:
         return msgspec.structs.replace(weights, kind=kind.name)
     return msgspec.structs.replace(weights, kind=kind.name, why=why, hint=_hint(entry.path))
+
+
+def _recognise_prompts(made: dict[Path, Weights]) -> None:
+    """A lone tensor (1, L, D) is a prompt of other widths where only one lies beside FlashVSR's
+    projection and a transformer of other widths that takes text of width D.
+    """
+    homes: dict[Path, list[Path]] = {}
+    for path in made:
+        homes.setdefault(path.parent, []).append(path)
+    for paths in homes.values():
+        kinds = {made[path].kind for path in paths}
+        wanted = {made[path].text_width for path in paths if made[path].kind == ALIKE} - {0}
+        lone = [p for p in paths if not made[p].kind and made[p].text_width in wanted]
+        if "flashvsr_projection" in kinds and len(lone) == 1:
+            made[lone[0]] = msgspec.structs.replace(
+                made[lone[0]], kind="flashvsr_prompt", layout="flashvsr", note=OTHER_WIDTHS
+            )
 
 
 def _rank(path: Path, order: Mapping[Path, int]) -> int:

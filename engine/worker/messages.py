@@ -109,7 +109,7 @@ class ScanWeights(_Message, frozen=True, kw_only=True):
     answers.
 
     `memory`: a file of ours for what is known of files. `words`: folder or file -> what the
-    person said it is (engine.library.families.WORDS).
+    person said it is (engine.library.catalog.WORDS).
     """
 
     ask: int

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from engine.library.families import reports, untold
 from engine.library.folders import Sort
 from engine.library.found import FamilyReport, Scan, State
 from engine.library.signatures import Shape, signatures
+from tests.support.tiny_weights import write
 
 MARKS = {V1_1: b"\x11", V1_0: b"\x10"}  # what tells the made-up files of FlashVSR apart
 
@@ -39,30 +39,6 @@ SMALL = {
 def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published structures at a size that fits into a test."""
     monkeypatch.setattr(recognise, "signatures", lambda: SMALL)
-
-
-def write(
-    path: Path, tensors: Mapping[str, Shape], *, bits: int = 16, mark: bytes = b"", cut: int = 0
-) -> Path:
-    """A safetensors file of zeros, `mark` at its end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table: dict[str, Any] = {}
-    at = 0
-    for name, shape in tensors.items():
-        size = bits // 8
-        for axis in shape:
-            size *= axis
-        dtype = {8: "F8_E4M3", 16: "BF16", 32: "F32"}[bits]
-        table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(table).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + at - cut)
-        if mark:
-            file.seek(-len(mark), 2)
-            file.write(mark)
-    return path
 
 
 def model(path: Path, kind: str, layout: str = "wan", **options: Any) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.jobs import EffectJob, ExportJob, Job, JobResult
+from engine.jobs import DownloadJob, EffectJob, ExportJob, Job, JobResult
 from engine.timeline.effects import needs_gpu
 from engine.timeline.model import Project
 from engine.timeline.time import decode_value, encode_value
@@ -63,6 +63,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
             return 1.0
         if self.total <= 0:
             return 0.0
+        if isinstance(self.job, DownloadJob):  # to verify is short beside it
+            return 1.0 if self.stage == "verify" else min(1.0, self.done / self.total)
         stages = self.stages or (self.stage,)
         before = stages.index(self.stage) if self.stage in stages else 0
         return min(1.0, (before + self.done / self.total) / len(stages))
@@ -90,10 +92,12 @@ def finished(entry: Entry, result: JobResult) -> Entry:
 
 
 def lane_of(job: Job) -> str:
-    """Which of the queue's children runs a job: "effect", "export" or "gpu"."""
+    """Which of the queue's children runs a job: "effect", "export", "gpu" or "download"."""
     match job:
         case ExportJob():
             return "export"
+        case DownloadJob():
+            return "download"
         case EffectJob():
             return "gpu" if needs_gpu(job.uses) else "effect"
         case _:

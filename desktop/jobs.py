@@ -46,7 +46,12 @@ from engine.worker.messages import (
 __all__ = ["Entry", "JobQueue", "State"]
 
 FILE = "jobs.json"
-ROLES = {"effect": "media", "export": "media", "gpu": "gpu"}  # lane: role of its child
+ROLES = {
+    "effect": "media",
+    "export": "media",
+    "gpu": "gpu",
+    "download": "media",
+}  # lane: role of its child
 _SAVE_MS = 200
 _WARM_MS = 120_000  # an idle child is kept that long for the next job
 _WARM_GPU_MS = 900_000  # with its models in memory

@@ -17,8 +17,11 @@ from engine.worker.messages import (
     Probed,
     Refused,
     Request,
+    Scanning,
+    ScanWeights,
     Thumbnail,
     Waveform,
+    WeightsFound,
 )
 
 Answer = Callable[[Event], None]
@@ -101,13 +104,13 @@ class MediaService(QObject):
         if generation != self._generation:
             return
         match event:
-            case Probed() | Refused() | Waveform() | Done() | Fresh():
+            case Probed() | Refused() | Waveform() | Done() | Fresh() | WeightsFound():
                 _, answer = self._asked.get(event.ask, (None, None))
                 self.forget(event.ask)
                 self._deaths = 0
                 if answer is not None:
                     answer(event)
-            case Thumbnail():
+            case Thumbnail() | Scanning():
                 entry = self._asked.get(event.ask)
                 if entry is not None:
                     entry[1](event)
@@ -134,5 +137,11 @@ class MediaService(QObject):
                 continue
             # what kills the child twice is not tried a third time
             self.forget(number)
-            name = Path(getattr(request, "path", "")).name
-            answer(Refused(ask=number, message=f"{name} cannot be read: it ends the reader."))
+            answer(Refused(ask=number, message=_deadly(request)))
+
+
+def _deadly(request: Request) -> str:
+    if isinstance(request, ScanWeights):
+        return "The weights cannot be looked through: a file there ends the reader."
+    name = Path(getattr(request, "path", "")).name
+    return f"{name} cannot be read: it ends the reader."

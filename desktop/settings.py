@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from engine.errors import ProjectError
 from engine.files import reason, write_whole
-from engine.jobs import ExportOptions
+from engine.jobs import ExportOptions, NeuralOptions
 from engine.timeline.time import decode_value, encode_value
 
 HOME = "REELWRIGHT_HOME"
@@ -57,6 +57,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     export_save: bool = True  # off: rendered to the cache and shown
     cache_limit_bytes: int = 40_000_000_000
     still_seconds: Fraction = Fraction(5)  # of a still on the timeline
+    weights_folders: tuple[str, ...] = ()  # in the order they are searched
+    weights_download: str = ""  # "": weights in our own data folder
+    weights_words: dict[str, str] = {}  # folder or file -> "1.0", "1.1" or "wan"
+    weights_mirror: str = ""  # of Hugging Face; "": HF_ENDPOINT, or Hugging Face itself
+    neural: NeuralOptions = NeuralOptions()
+    neural_on_cpu: bool = False  # models may run where there is no card for them
     volume: float = 1.0
     snapping: bool = True
     linked: bool = True

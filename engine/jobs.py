@@ -106,6 +106,23 @@ class ExportJob(msgspec.Struct, frozen=True, tag="export", kw_only=True):
     cache_limit_bytes: int = 40_000_000_000
 
 
+class DownloadJob(msgspec.Struct, frozen=True, tag="download", kw_only=True):
+    """Fetches `parts` of a model family into `folder`, what is there already left out.
+
+    `labels`: part -> which of its sources, where there is a choice. `mirror`: of Hugging Face,
+    "" for itself.
+    """
+
+    id: str = msgspec.field(default_factory=new_id)
+    title: str = "Download"
+    subject: str = ""  # "FlashVSR 1.1"
+    family: str
+    parts: tuple[str, ...]
+    folder: str
+    labels: dict[str, str] = {}
+    mirror: str = ""
+
+
 class SelfTestJob(msgspec.Struct, frozen=True, tag="self-test", kw_only=True):
     """A small computation in `steps` steps that proves a child alive; `crash_at` ends it hard."""
 
@@ -118,13 +135,13 @@ class SelfTestJob(msgspec.Struct, frozen=True, tag="self-test", kw_only=True):
     crash_at: int = -1
 
 
-Job: TypeAlias = EffectJob | ExportJob | SelfTestJob
+Job: TypeAlias = EffectJob | ExportJob | DownloadJob | SelfTestJob
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came out: files, counts and measures for the person and for tests."""
 
-    output: str = ""  # the exported file
+    output: str = ""  # the exported file, the folder of what was fetched
     frames: int = 0
     seconds: float = 0.0  # of work
     size_bytes: int = 0

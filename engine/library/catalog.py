@@ -49,6 +49,12 @@ class Part(msgspec.Struct, frozen=True):
     modes: tuple[str, ...] = ()
     version: str = ""
 
+    @property
+    def inside(self) -> str:
+        """The label inside a sentence: «transformer», «VAE 2.1»."""
+        is_word = self.label[1:2].islower()
+        return self.label[0].lower() + self.label[1:] if is_word else self.label
+
 
 class Family(msgspec.Struct, frozen=True):
     """`modes`: ways to run it that need different parts; the first is the usual one."""
@@ -86,6 +92,8 @@ KINDS = _kinds(
 )
 
 V1_0, V1_1 = "1.0", "1.1"  # of FlashVSR; files of both look alike
+WAN = "wan"  # a word for a transformer that lies beside FlashVSR's and is not its own
+WORDS = (V1_0, V1_1, WAN)  # what a person may say of a folder or file
 # What is known of files that look alike: sha256 -> version. Those of 1.0 are not known.
 FLASHVSR_HASHES = {
     "bd28180edcf3446c028e32fc6b731a80bf7e4da2ab4caac3186b9499964d37be": V1_1,

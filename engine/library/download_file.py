@@ -294,9 +294,10 @@ class _Fetch:
     def _error(self, problem: _Problem) -> DownloadError:
         again = problem.hint or ("Resume." if self._kept else "Try again later.")
         return DownloadError(
-            f"{problem.message}{self._kept_text}",
+            problem.message,
             f"{again} {self._offer.by_hand}",
             f"{self._offer.url}: {problem.__cause__ or problem}",
+            self._kept_text,
         )
 
     def _unwritten(self, error: OSError) -> DownloadError:
@@ -307,13 +308,13 @@ class _Fetch:
         elif error.errno == errno.EFBIG:
             message = f"The disk of {place.name} takes no files this large."
         hint = f"{hint} {self._offer.by_hand}"
-        return DownloadError(f"{message}{self._kept_text}", hint, repr(error))
+        return DownloadError(message, hint, repr(error), self._kept_text)
 
     @property
     def _kept_text(self) -> str:
-        """« 4.8 of 14.3 GB are kept.»"""
+        """«4.8 of 14.3 GB are kept.»"""
         total = self._note.total_bytes or self._offer.size_bytes
-        return f" {share(self._kept, total)} are kept." if self._kept else ""
+        return f"{share(self._kept, total)} are kept." if self._kept else ""
 
 
 def _unanswered(error: Exception, host: str, offer: Offer, kept: int) -> Exception:

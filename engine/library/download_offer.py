@@ -1,6 +1,7 @@
 """What a download would fetch, known before it: size, licence, source, place and room."""
 
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
@@ -8,12 +9,17 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from engine.errors import WeightsError
-from engine.library.catalog import HUB, Family, Part, Source
-from engine.library.families import gigabytes
+from engine.jobs import DownloadJob
+from engine.library.catalog import FAMILIES, HUB, Family, Part, Source
+from engine.library.found import gigabytes
 
 
 class DownloadError(WeightsError):
-    """Weights could not be fetched; what came is kept unless the message says «damaged»."""
+    """Weights could not be fetched. `kept`: a sentence on what of them is here, or ""."""
+
+    def __init__(self, message: str, hint: str = "", details: str = "", kept: str = "") -> None:
+        super().__init__(message, hint, details)
+        self.kept = kept
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -84,6 +90,38 @@ def offer(
         free_bytes=free_bytes(target),
     )
     return msgspec.structs.replace(made, kept_bytes=_size(made.part_path))
+
+
+def offers(job: DownloadJob) -> tuple[Offer, ...]:
+    """What a download means, file by file. Raises DownloadError where nothing is known of it."""
+    places = Places(hub=job.mirror) if job.mirror else Places()
+    family = next((one for one in FAMILIES if one.name == job.family), None)
+    known = {part.name: part for part in family.parts} if family is not None else {}
+    if family is None or not job.parts or any(name not in known for name in job.parts):
+        raise DownloadError(f"It is not known where {job.subject or job.family} comes from.")
+    folder = Path(job.folder)
+    return tuple(
+        offer(family, known[name], folder, label=job.labels.get(name, ""), places=places)
+        for name in job.parts
+    )
+
+
+def words_of(job: DownloadJob) -> dict[str, str]:
+    """What a download knows of its files that they do not tell: folder -> version."""
+    family = next(one for one in FAMILIES if one.name == job.family)
+    parts = [part for part in family.parts if part.name in job.parts]
+    return {
+        str(Path(job.folder) / part.folder): part.version
+        for part in parts
+        if part.version and not part.sources[0].sha256
+    }
+
+
+def kept_text(wanted: Sequence[Offer]) -> str:
+    """«4.8 of 14.3 GB are kept.» of all files together, "" where nothing has come yet."""
+    kept = sum(max(_size(item.target), _size(item.part_path)) for item in wanted)
+    total = max(sum(item.size_bytes for item in wanted), kept)
+    return f"{share(kept, total)} are kept." if kept else ""
 
 
 def address(source: Source, places: Places) -> str:

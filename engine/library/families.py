@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -13,69 +12,25 @@ from engine.library.catalog import (
     KINDS,
     V1_0,
     V1_1,
+    WAN,
     Family,
     Part,
 )
-from engine.library.scan import Scan, Weights
+from engine.library.found import (
+    FamilyReport,
+    PartReport,
+    Scan,
+    State,
+    Weights,
+    gigabytes,
+    looked_in,
+)
+from engine.library.scan import ALIKE
 
-WAN = "wan"  # a word for a transformer that lies beside FlashVSR's and is not its own
 TRANSFORMER, PROJECTION = "flashvsr_transformer", "flashvsr_projection"
-ALIKE = "wan2.1_t2v_1.3b"  # as which FlashVSR's transformer is recognised
-WORDS = (V1_0, V1_1, WAN)
 WHICH = "Both look alike; which is it?"
 LOOKALIKE = "May be an expert of Wan2.2: these look the same."
 OF_2_2 = re.compile(r"wan[ ._-]?2[._]2|(high|low)[ ._-]?noise", re.IGNORECASE)
-
-
-class State(StrEnum):
-    FOUND = "found"
-    UNTOLD = "which is it"
-    REFUSED = "refused"
-    MISSING = "missing"
-
-
-class PartReport(msgspec.Struct, frozen=True):
-    """`found`: the file to use, also where it is still to be told which it is.
-
-    `others`: more that would serve. `why`: the sentence for the person, "" where it is found.
-    `looked`: where, if it is missing. `note`: what cannot be known of a file that is found.
-    """
-
-    part: Part
-    state: State
-    found: Weights | None = None
-    others: tuple[Weights, ...] = ()
-    why: str = ""
-    hint: str = ""
-    looked: tuple[str, ...] = ()
-    note: str = ""
-
-
-class FamilyReport(msgspec.Struct, frozen=True):
-    """`ready`: the modes that have all they need."""
-
-    family: Family
-    parts: tuple[PartReport, ...]
-    ready: tuple[str, ...]
-
-    @property
-    def line(self) -> str:
-        """The chip: «Ready», «1 missing, 1 refused»."""
-        if self.ready:
-            return "Ready"
-        states = [part.state for part in self.parts if self._counts(part.part)]
-        counts = (
-            (states.count(state), state.value)
-            for state in (State.MISSING, State.REFUSED, State.UNTOLD)
-        )
-        words = [f"{n} {word}" if word != State.UNTOLD else word for n, word in counts if n]
-        return ", ".join(words)
-
-    def part(self, name: str) -> PartReport:
-        return next(part for part in self.parts if part.part.name == name)
-
-    def _counts(self, part: Part) -> bool:
-        return not part.modes or self.family.modes[0] in part.modes
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -87,7 +42,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def reports(scan: Scan, words: Mapping[str, str] | None = None) -> list[FamilyReport]:
-    """One for each family. `words`: folder or file -> what the person said it is (WORDS)."""
+    """One for each family. `words`: folder or file -> one of catalog.WORDS, by the person."""
     files = told(scan, words or {})
     return [_family(family, files, scan) for family in FAMILIES]
 
@@ -164,9 +119,12 @@ def _family(family: Family, files: list[Told], scan: Scan) -> FamilyReport:
 
 
 def _pair_home(family: Family, files: list[Told]) -> str:
-    """The first folder with a usable file for every part that has a version, or ""."""
+    """The first folder with a usable file for every part that has a version, or "".
+
+    Folders with files as published go first.
+    """
     versioned = [part for part in family.parts if part.version]
-    for file in files:
+    for file in sorted(files, key=lambda file: file.weights.note != ""):
         home = _home(file.weights)
         here = [item for item in files if _home(item.weights) == home]
         if versioned and all(any(_serves(part, item) for item in here) for part in versioned):
@@ -181,8 +139,8 @@ def _serves(part: Part, file: Told) -> bool:
 def _part(family: Family, part: Part, files: list[Told], scan: Scan, home: str) -> PartReport:
     good = [file.weights for file in files if _serves(part, file)]
     if good:
-        good.sort(key=lambda file: (_is_doubtful(file), home not in ("", _home(file))))
-        note = LOOKALIKE if _is_doubtful(good[0]) else ""
+        good.sort(key=lambda f: (_is_doubtful(f), home not in ("", _home(f)), f.note != ""))
+        note = LOOKALIKE if _is_doubtful(good[0]) else good[0].note
         return PartReport(part, State.FOUND, good[0], tuple(good[1:]), note=note)
     alike = [f.weights for f in files if f.kind in part.kinds and not (f.version or f.weights.why)]
     if part.version and alike:
@@ -232,20 +190,5 @@ def _is_doubtful(file: Weights) -> bool:
 
 def missing(family: Family, part: Part, looked: tuple[str, ...]) -> str:
     """«Wan2.1 I2V 14B needs the image encoder CLIP ViT-H (1.3 GB). Looked in ComfyUI / models.»"""
-    label = part.label
-    if label[1:2].islower():
-        label = label[0].lower() + label[1:]
     size = gigabytes(part.sources[0].size_bytes)
-    places = [" / ".join(Path(path).parts[-2:]) for path in looked]
-    if len(places) > 3:
-        places = [*places[:2], f"{len(places) - 2} more folders"]
-    where = " and ".join(filter(None, (", ".join(places[:-1]), *places[-1:])))
-    said = f"Looked in {where}." if where else "No folder is named yet."
-    return f"{family.label} needs the {label} ({size}). {said}"
-
-
-def gigabytes(size_bytes: int) -> str:
-    """«1.3 GB», «4.2 MB»."""
-    if size_bytes < 100_000_000:
-        return f"{size_bytes / 1e6:.1f} MB"
-    return f"{size_bytes / 1e9:.1f} GB"
+    return f"{family.label} needs the {part.inside} ({size}). {looked_in(looked)}"

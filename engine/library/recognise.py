@@ -1,4 +1,7 @@
-"""Says what a weights file is from the names and shapes of its tensors; its name never counts."""
+"""Says what a weights file is from the names and shapes of its tensors; its name never counts.
+
+First exactly as published; then built like that at other widths and another depth.
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +10,7 @@ import msgspec
 
 from engine.library.catalog import KINDS, Kind
 from engine.library.signatures import Shape, Signature, signatures
+from engine.library.structure import widths
 from engine.library.tensors import Header, Tensor, shown
 
 PREFIXES = (
@@ -54,11 +58,15 @@ SCALED = re.compile(r"(.*\.)?(scaled_fp8|scale_weight|weight_scale)")
 
 
 class Match(msgspec.Struct, frozen=True):
-    """`layout`: how the tensors are named (engine.library.signatures); `prefix`: before each."""
+    """`layout`: how the tensors are named (engine.library.signatures); `prefix`: before each.
+
+    `widths`: sizes as published -> here, where they are others.
+    """
 
     kind: Kind
     layout: str
     prefix: str = ""
+    widths: Mapping[int, int] = {}
 
 
 def recognised(header: Header) -> Kind | None:
@@ -82,7 +90,38 @@ def match(header: Header) -> Match | None:
             for layout, signature in layouts.items():
                 if _starts(inside, signature) and not _difference(kind, inside, signature):
                     return Match(KINDS[kind], layout, prefix)
-    return None
+    return _of_other_widths(tensors)
+
+
+def _of_other_widths(tensors: dict[str, Shape]) -> Match | None:
+    """By structure, the nearest in size: same tensors, same ranks, equal where equal."""
+    found: list[tuple[int, Match]] = []
+    for prefix in PREFIXES:
+        inside = _inside(tensors, prefix)
+        for kind, layouts in signatures().items() if len(inside) > 1 else ():
+            for layout, signature in layouts.items():
+                first = next(iter(signature))
+                if len(inside.get(first, inside.get(SAME.get(first, ""), ()))) != len(
+                    signature[first]
+                ):
+                    continue
+                sizes = widths(*_comparable(kind, inside, signature))
+                if sizes is not None and any(size != here for size, here in sizes.items()):
+                    equal = sum(size == here for size, here in sizes.items())
+                    found.append((equal, Match(KINDS[kind], layout, prefix, sizes)))
+    return max(found, key=lambda item: item[0])[1] if found else None
+
+
+def _comparable(
+    kind: str, inside: Mapping[str, Shape], signature: Signature
+) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Both without what may be there or not."""
+    wanted = {name: s for name, s in signature.items() if name in inside or name not in MAY_LACK}
+    others = {other: name for name, other in SAME.items() if name in wanted and name not in inside}
+    given = {others.get(name, name): shape for name, shape in inside.items()}
+    if kind in ANYTHING_BESIDE:
+        return {name: shape for name, shape in given.items() if name in wanted}, wanted
+    return {n: s for n, s in given.items() if n in wanted or not BESIDE.fullmatch(n)}, wanted
 
 
 def unlike(header: Header) -> tuple[Kind, str] | None:

@@ -1,9 +1,10 @@
 """What weights are on disk: walks the named folders, recognises files, remembers what they were."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,63 +12,19 @@ from engine.errors import WeightsError
 from engine.files import write_whole
 from engine.library import comfy
 from engine.library.folders import Entry, Root, Sort, Walk, roots, sort_of
+from engine.library.found import NOTHING, FolderFacts, Scan, Weights
 from engine.library.headers import inspect
 from engine.library.recognise import match, precision, unlike
 from engine.library.tensors import GET_AGAIN, Form
 from engine.progress import Report, Silent
 
-VERSION = 1  # of what is remembered; recognising more than before makes a new one
+VERSION = 2  # of what is remembered; recognising more than before makes a new one
 PIECE = 4 << 20
 MOST_REMEMBERED = 20_000  # files that are not there now
-TOLD_BY_HASH = {"wan2.1_t2v_1.3b": "fp32", "flashvsr_projection": "bf16"}  # as published
-
-
-class Weights(msgspec.Struct, frozen=True):
-    """A file, or the index of several, that is known for what it is; or why it is not used.
-
-    `kind`: "" where it is not known. `why`: the sentence of the refusal, "" where it may be used.
-    `parts`: the files an index brings. `sha256`: only where it tells something, else "".
-    """
-
-    path: str
-    named: str
-    size_bytes: int = 0
-    kind: str = ""
-    layout: str = ""
-    prefix: str = ""
-    precision: str = ""
-    why: str = ""
-    hint: str = ""
-    parts: tuple[str, ...] = ()
-    sha256: str = ""
-
-
-NOTHING = Weights("", "")
-
-
-class FolderFacts(msgspec.Struct, frozen=True):
-    """A folder the person named. `problem`: ends a sentence, "" where there is none."""
-
-    path: str
-    sort: str
-    files: int = 0
-    size_bytes: int = 0
-    problem: str = ""
-
-
-class Scan(msgspec.Struct, frozen=True):
-    """`weights`: known or refused files in search order. `walked`: every folder looked into.
-
-    `problems`: path -> why it could not be read. `others`: files that are something else.
-    `read`: how many files had to be opened.
-    """
-
-    folders: tuple[FolderFacts, ...]
-    weights: tuple[Weights, ...]
-    walked: tuple[str, ...]
-    problems: dict[str, str]
-    others: int
-    read: int
+OTHER_WIDTHS = "Of other widths than the published one."
+TEXT_WIDTH = 4096  # of the published transformers
+ALIKE = "wan2.1_t2v_1.3b"  # as which FlashVSR's transformer is recognised
+TOLD_BY_HASH = {ALIKE: "fp32", "flashvsr_projection": "bf16"}  # as published
 
 
 class _Known(msgspec.Struct):
@@ -88,42 +45,71 @@ class _Memory(msgspec.Struct):
     paths: dict[str, _KnownPaths] = {}
 
 
+class Step(NamedTuple):
+    """How far a scan is: `stage` "scan" with files, "hash" with bytes of one file."""
+
+    stage: str
+    done: int
+    total: int
+
+
 def scan(folders: Sequence[Path], memory: Path, report: Report | None = None) -> Scan:
     """Looks through `folders`, in the order they shall be searched.
 
     `memory` is a file of ours: a file of the same size and time as then is not opened again.
     """
-    return _Scanner(memory, report or Silent()).scan(folders)
+    scanner = Scanner(memory)
+    report = report or Silent()
+    for step in scanner.steps(folders):
+        report.step(*step)
+    return scanner.found
 
 
-class _Scanner:
-    def __init__(self, memory: Path, report: Report) -> None:
+class Scanner:
+    """A scan in small steps, for who has other work between them."""
+
+    def __init__(self, memory: Path) -> None:
         self.file = memory
-        self.report = report
+        self.found = Scan((), (), (), {}, 0, 0)
         self.old = _remembered(memory)
         self.new = _Memory()
         self.read = 0
         self.walk = Walk()
 
-    def scan(self, folders: Sequence[Path]) -> Scan:
+    def steps(self, folders: Sequence[Path]) -> Iterator[Step]:
+        """Each step is one file, or a piece of one; afterwards `found` holds the answer."""
         places: list[Root] = []
         sorts: dict[Path, Sort] = {}
         for folder in dict.fromkeys(path.expanduser().absolute() for path in folders):
             sorts[folder] = sort_of(folder)
             places += roots(folder, self._paths, self.walk.problems)
-        entries = [entry for root in places for entry in self.walk.files(root)]
+        entries: list[Entry] = []
+        for root in places:
+            for entry in self.walk.files(root):
+                entries.append(entry)
+                yield Step("scan", 0, len(entries))
         # Indexes first: what they bring is no file of its own.
         entries.sort(key=lambda entry: not entry.path.name.endswith(".index.json"))
         made: dict[Path, Weights] = {}
         taken: set[str] = set()
         for done, entry in enumerate(entries):
-            self.report.step("scan", done, len(entries))
+            yield Step("scan", done, len(entries))
             if str(entry.path) not in taken:
                 made[entry.path] = self._weights(entry)
                 taken.update(made[entry.path].parts)
-        self.report.step("scan", len(entries), len(entries))
-        self._tell(made, entries)
+        yield Step("scan", len(entries), len(entries))
+        yield from self._tell(made, entries)
+        _recognise_prompts(made)
         self._remember(places)
+        self.found = self._scan(made, entries, places, sorts)
+
+    def _scan(
+        self,
+        made: Mapping[Path, Weights],
+        entries: list[Entry],
+        places: list[Root],
+        sorts: Mapping[Path, Sort],
+    ) -> Scan:
         order = {root.path: place for place, root in enumerate(places)}
         ranks = {path: _rank(path, order) for path in made}
         found = [made[path] for path in sorted(made, key=lambda path: (ranks[path], str(path)))]
@@ -160,29 +146,19 @@ class _Scanner:
         self.new.files[str(entry.path)] = known
         return msgspec.structs.replace(known.weights, named=str(entry.named))
 
-    def _tell(self, made: dict[Path, Weights], entries: list[Entry]) -> None:
+    def _tell(self, made: dict[Path, Weights], entries: list[Entry]) -> Iterator[Step]:
         """Hashes files of FlashVSR that only their hash can tell apart, each once."""
         if not any(weights.kind == "flashvsr_projection" for weights in made.values()):
             return
         for entry in entries:
             weights = made.get(entry.path, NOTHING)
             is_published = TOLD_BY_HASH.get(weights.kind) == weights.precision
-            if is_published and not (weights.sha256 or weights.parts or weights.why):
-                made[entry.path] = msgspec.structs.replace(weights, sha256=self._hash(entry))
+            if is_published and not (
+                weights.sha256 or weights.parts or weights.why or weights.note
+            ):
+                sha256 = yield from _hashed(entry)
+                made[entry.path] = msgspec.structs.replace(weights, sha256=sha256)
                 self.new.files[str(entry.path)].weights = made[entry.path]
-
-    def _hash(self, entry: Entry) -> str:
-        """Of the whole file, in hexadecimal; "" where it cannot be read to its end."""
-        digest, done = hashlib.sha256(), 0
-        try:
-            with entry.path.open("rb") as file:
-                while piece := file.read(PIECE):
-                    digest.update(piece)
-                    done += len(piece)
-                    self.report.step("hash", done, entry.size)
-        except OSError:
-            return ""
-        return digest.hexdigest()
 
     def _paths(self, path: Path) -> comfy.Groups:
         """What an extra_model_paths.yaml says. Raises PathsError, OSError."""
@@ -211,6 +187,20 @@ class _Scanner:
             with suppress(OSError):  # the next scan is slow again, and that is all
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(self.file, msgspec.json.encode(self.new))
+
+
+def _hashed(entry: Entry) -> Generator[Step, None, str]:
+    """Of the whole file, in hexadecimal; "" where it cannot be read to its end."""
+    digest, done = hashlib.sha256(), 0
+    try:
+        with entry.path.open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+                done += len(piece)
+                yield Step("hash", done, entry.size)
+    except OSError:
+        return ""
+    return digest.hexdigest()
 
 
 def _remembered(path: Path) -> _Memory:
@@ -255,8 +245,16 @@ def _opened(entry: Entry) -> Weights:
     found = match(header)
     if found is not None:
         return msgspec.structs.replace(
-            weights, kind=found.kind.name, layout=found.layout, prefix=found.prefix
+            weights,
+            kind=found.kind.name,
+            layout=found.layout,
+            prefix=found.prefix,
+            note=OTHER_WIDTHS if found.widths else "",
+            text_width=found.widths.get(TEXT_WIDTH, 0),
         )
+    lone = header.tensors.get("")
+    if lone is not None and len(lone.shape) == 3 and lone.shape[0] == 1 and not header.damage:
+        return msgspec.structs.replace(weights, text_width=lone.shape[2])
     like = unlike(header)
     if like is None:
         return weights if header.damage else Weights(path, named, entry.size, parts=weights.parts)
@@ -264,6 +262,23 @@ def _opened(entry: Entry) -> Weights:
     if header.damage:
         return msgspec.structs.replace(weights, kind=kind.name)
     return msgspec.structs.replace(weights, kind=kind.name, why=why, hint=_hint(entry.path))
+
+
+def _recognise_prompts(made: dict[Path, Weights]) -> None:
+    """A lone tensor (1, L, D) is a prompt of other widths where only one lies beside FlashVSR's
+    projection and a transformer of other widths that takes text of width D.
+    """
+    homes: dict[Path, list[Path]] = {}
+    for path in made:
+        homes.setdefault(path.parent, []).append(path)
+    for paths in homes.values():
+        kinds = {made[path].kind for path in paths}
+        wanted = {made[path].text_width for path in paths if made[path].kind == ALIKE} - {0}
+        lone = [p for p in paths if not made[p].kind and made[p].text_width in wanted]
+        if "flashvsr_projection" in kinds and len(lone) == 1:
+            made[lone[0]] = msgspec.structs.replace(
+                made[lone[0]], kind="flashvsr_prompt", layout="flashvsr", note=OTHER_WIDTHS
+            )
 
 
 def _rank(path: Path, order: Mapping[Path, int]) -> int:

@@ -16,12 +16,16 @@ T = TypeVar("T")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """An error as the person sees it; `details` and `kind` (its class) are for the log."""
+    """An error as the person sees it; `details` and `kind` (its class) are for the log.
+
+    `kept`: a sentence on what a retry need not make again, or "".
+    """
 
     message: str
     hint: str
     details: str
     kind: str
+    kept: str = ""
 
 
 def attempt(work: Callable[[], T]) -> T | Fault:
@@ -43,7 +47,8 @@ def fault_of(error: Exception) -> Fault:
                 message=error.message,
                 hint=error.hint,
                 details=f"{error.details}\n{trace}".strip(),
-                kind=type(error).__name__,
+                kind=_kind(error),
+                kept=getattr(error, "kept", ""),
             )
         case _ if isinstance(error, MemoryError) or getattr(error, "code", 0) == _CV_NO_MEMORY:
             return Fault(
@@ -59,3 +64,8 @@ def fault_of(error: Exception) -> Fault:
                 details=trace,
                 kind=type(error).__name__,
             )
+
+
+def _kind(error: EngineError) -> str:
+    """The nearest class that every process knows."""
+    return next(one.__name__ for one in type(error).__mro__ if one.__module__ == "engine.errors")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.errors import WorkerError
-from engine.jobs import EffectJob, ExportJob, Job, JobResult, SelfTestJob
+from engine.jobs import DownloadJob, EffectJob, ExportJob, Job, JobResult, SelfTestJob
 from engine.progress import Report
 from engine.worker.device import cpu, graphics
 from engine.worker.faults import Fault, attempt
@@ -18,6 +18,7 @@ from engine.worker.messages import (
     Peaks,
     Probe,
     Refused,
+    ScanWeights,
     Show,
     ShowFrames,
     ShowSound,
@@ -27,7 +28,7 @@ from engine.worker.self_test import in_plain_python, self_test
 from engine.worker.turns import Turns
 
 # The order in which small asks are answered
-_PROBE, _FRESHNESS, _STRIP, _PEAKS = range(4)
+_PROBE, _FRESHNESS, _STRIP, _PEAKS, _SCAN = range(5)
 _POLITE_SECONDS = 0.1  # that thumbnails wait for the viewer's frames, at every step
 
 
@@ -54,6 +55,10 @@ class MediaTasks:
                 from engine.render.export import export
 
                 return export(job, report)
+            case DownloadJob():
+                from engine.worker.weight_tasks import fetched
+
+                return fetched(job, report)
             case SelfTestJob():
                 return self_test(job, report, in_plain_python)
 
@@ -76,6 +81,8 @@ class MediaTasks:
                 self._small.put(_STRIP, self._answered(request.ask, steps), newest_first=True)
             case Peaks():
                 self._small.put(_PEAKS, self._answered(request.ask, self._peaks(request)))
+            case ScanWeights():
+                self._small.put(_SCAN, self._answered(request.ask, self._weights(request)))
 
     def _yield_to_frames(self) -> None:
         if self._viewer is not None:
@@ -115,6 +122,11 @@ class MediaTasks:
         from engine.worker.small_tasks import waveform
 
         yield from waveform(ask, self._send)
+
+    def _weights(self, ask: ScanWeights) -> Iterator[None]:
+        from engine.worker.weight_tasks import found
+
+        yield from found(ask, self._send)
 
     def _freshness(self, ask: Freshness, shown: Show | None) -> Iterator[None]:
         if shown is None:

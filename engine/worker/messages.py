@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from engine.jobs import Job, JobResult
+from engine.library.found import FamilyReport, FolderFacts
 from engine.timeline.model import MediaFacts, Project
 
 PROTOCOL = 1
@@ -103,6 +104,20 @@ class Freshness(_Message, frozen=True, kw_only=True):
     ask: int
 
 
+class ScanWeights(_Message, frozen=True, kw_only=True):
+    """Asks what weights lie in `folders`; Scanning tells how far it is, WeightsFound or Refused
+    answers.
+
+    `memory`: a file of ours for what is known of files. `words`: folder or file -> what the
+    person said it is (engine.library.catalog.WORDS).
+    """
+
+    ask: int
+    folders: tuple[str, ...]
+    memory: str
+    words: dict[str, str] = {}
+
+
 class OpenRing(_Message, frozen=True, kw_only=True):
     """The shared memory for frames: `slots` slots of `slot_bytes` each."""
 
@@ -116,7 +131,9 @@ class Shutdown(_Message, frozen=True, kw_only=True):
 
 
 # What is answered beside the running job
-Ask: TypeAlias = Probe | Strip | Peaks | Show | ShowFrames | ShowSound | Freshness | OpenRing
+Ask: TypeAlias = (
+    Probe | Strip | Peaks | Show | ShowFrames | ShowSound | Freshness | ScanWeights | OpenRing
+)
 
 Request: TypeAlias = Start | Cancel | Ask | Shutdown
 
@@ -151,7 +168,10 @@ class Started(_Message, frozen=True, kw_only=True):
 
 
 class Progress(_Message, frozen=True, kw_only=True):
-    """`stage`: "text", "denoise", "decode", "effects", "encode". `seconds_left`: -1 unknown."""
+    """`stage`: "text", "denoise", "decode", "effects", "encode", "download", "verify".
+
+    `done`, `total`: frames or steps; bytes of a download. `seconds_left`: -1 unknown.
+    """
 
     job: str
     stage: str
@@ -276,6 +296,28 @@ class Fresh(_Message, frozen=True, kw_only=True):
     cache_bytes: int = 0
 
 
+class Scanning(_Message, frozen=True, kw_only=True):
+    """`stage`: "scan" with files; "hash" with bytes of the file that only its hash can tell."""
+
+    ask: int
+    stage: str
+    done: int
+    total: int
+
+
+class WeightsFound(_Message, frozen=True, kw_only=True):
+    """`problems`: path -> why it could not be read. `untold`: folders and files whose version the
+    person has to say. `others`: files that are something else.
+    """
+
+    ask: int
+    reports: tuple[FamilyReport, ...]
+    folders: tuple[FolderFacts, ...]
+    problems: dict[str, str]
+    untold: tuple[str, ...]
+    others: int = 0
+
+
 class Heartbeat(_Message, frozen=True, kw_only=True):
     pass
 
@@ -313,6 +355,8 @@ Event: TypeAlias = (
     | FramesDropped
     | Samples
     | Fresh
+    | Scanning
+    | WeightsFound
     | Heartbeat
     | LogLine
     | Gone

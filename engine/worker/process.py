@@ -203,6 +203,7 @@ class Child:
                     message=outcome.message,
                     hint=outcome.hint,
                     details=outcome.details,
+                    kept=outcome.kept,
                     kind=outcome.kind,
                 )
             else:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +13,11 @@ import pytest
 
 from engine.library import families, recognise, scan
 from engine.library.catalog import FAMILIES, FLASHVSR_HASHES, V1_0, V1_1
-from engine.library.families import FamilyReport, State, reports, untold
+from engine.library.families import reports, untold
 from engine.library.folders import Sort
-from engine.library.scan import Scan
+from engine.library.found import FamilyReport, Scan, State
 from engine.library.signatures import Shape, signatures
+from tests.support.tiny_weights import write
 
 MARKS = {V1_1: b"\x11", V1_0: b"\x10"}  # what tells the made-up files of FlashVSR apart
 
@@ -39,30 +39,6 @@ SMALL = {
 def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published structures at a size that fits into a test."""
     monkeypatch.setattr(recognise, "signatures", lambda: SMALL)
-
-
-def write(
-    path: Path, tensors: Mapping[str, Shape], *, bits: int = 16, mark: bytes = b"", cut: int = 0
-) -> Path:
-    """A safetensors file of zeros, `mark` at its end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table: dict[str, Any] = {}
-    at = 0
-    for name, shape in tensors.items():
-        size = bits // 8
-        for axis in shape:
-            size *= axis
-        dtype = {8: "F8_E4M3", 16: "BF16", 32: "F32"}[bits]
-        table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(table).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + at - cut)
-        if mark:
-            file.seek(-len(mark), 2)
-            file.write(mark)
-    return path
 
 
 def model(path: Path, kind: str, layout: str = "wan", **options: Any) -> Path:
@@ -434,7 +410,7 @@ def test_wans_own_needs_no_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def never(*_: object) -> str:
         raise AssertionError("a large file was read for nothing")
 
-    monkeypatch.setattr(scan._Scanner, "_hash", never)
+    monkeypatch.setattr(scan, "_hashed", never)
     model(tmp_path / "w" / "wan.safetensors", "wan2.1_t2v_1.3b", bits=32)
     made = report(look(tmp_path, tmp_path / "w"), "wan2.1-t2v-1.3b")
     assert made.part("transformer").state is State.FOUND

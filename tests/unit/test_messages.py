@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import WorkerError
-from engine.jobs import EffectJob, ExportJob, ExportOptions, Job, JobResult, SelfTestJob
+from engine.jobs import (
+    DownloadJob,
+    EffectJob,
+    ExportJob,
+    ExportOptions,
+    Job,
+    JobResult,
+    SelfTestJob,
+)
+from engine.library.families import reports
+from engine.library.found import FolderFacts, Scan, Weights
 from engine.timeline.model import EffectUse, new_project
 from engine.timeline.time import TimeRange, decode_value, encode_value
 from engine.worker import messages, wire
@@ -34,7 +44,12 @@ JOBS: tuple[Job, ...] = (
     ExportJob(
         project=MADE, options=ExportOptions(rate=Fraction(30000, 1001)), output="o", cache="c"
     ),
+    DownloadJob(family="flashvsr-1.1", parts=("prompt",), folder="/w", labels={"vae": "bf16"}),
 )
+
+HASH = "d6d011cdaaba6a52645086caa08fa04124e746f6ca568140a24007591142bfd2"
+WEIGHTS = Weights("/w/a.ckpt", "/w", 3 << 40, "flashvsr_projection", "flashvsr", sha256=HASH)
+FOLDERS = (FolderFacts("/w", "folder", 1, 3 << 40),)
 
 REQUESTS: tuple[Request, ...] = (
     *(messages.Start(job=job) for job in JOBS),
@@ -46,6 +61,7 @@ REQUESTS: tuple[Request, ...] = (
     messages.ShowFrames(serial=2, times=(THIRD,), slots=(0,), width=64, height=36),
     messages.ShowSound(serial=2, start=THIRD, seconds=Fraction(1, 5)),
     messages.Freshness(ask=3),
+    messages.ScanWeights(ask=4, folders=("/w",), memory="/m", words={"/w": "1.1"}),
     messages.OpenRing(name="psm", slots=4, slot_bytes=100),
     messages.Shutdown(),
 )
@@ -76,6 +92,14 @@ EVENTS: tuple[Event, ...] = (
                 uses={"u": True},
             ),
         ),
+    ),
+    messages.Scanning(ask=4, stage="hash", done=5 << 40, total=6 << 40),
+    messages.WeightsFound(
+        ask=4,
+        reports=tuple(reports(Scan(FOLDERS, (WEIGHTS,), ("/w",), {}, 0, 1))),
+        folders=FOLDERS,
+        problems={"/x": "no"},
+        untold=("/w",),
     ),
     messages.Heartbeat(),
     messages.LogLine(text="x"),

@@ -11,6 +11,7 @@ from engine.files import reason
 from engine.library import comfy
 
 SUFFIXES = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin", ".gguf", ".index.json")
+CONVERTED = ".reelwright-"  # the loader's copies in another type, beside the originals
 SORTS = {  # ComfyUI's folders, and those of other programs in the same place
     "checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip", "clip_vision",
     "loras", "controlnet", "animatediff_models", "animatediff_motion_lora", "upscale_models",
@@ -84,7 +85,7 @@ class Walk:
         if stat.S_ISDIR(facts.st_mode):
             if level < MOST_LEVELS and path.name not in SKIPPED and path.name[0] != ".":
                 below.append((path, level + 1))
-        elif stat.S_ISREG(facts.st_mode) and path.name.lower().endswith(SUFFIXES):
+        elif stat.S_ISREG(facts.st_mode) and _may_be_weights(path.name):
             self._files += 1
             if self._files > MOST_FILES:
                 self.problems[root.path] = f"only the first {MOST_FILES:,} files were looked at"
@@ -96,6 +97,10 @@ class Walk:
             return False
         self._seen.add(key)
         return True
+
+
+def _may_be_weights(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and CONVERTED not in name
 
 
 def _identity(path: Path, facts: os.stat_result) -> object:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import WeightsError
+from engine.models.loading import Place, Stored, as_dtype, places_of, transfer
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -42,6 +43,7 @@ _BITS = {
     "F64": 64,
     "C64": 64,
 }
+ORDERS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # what training tools put the tensors in
 
 
@@ -67,20 +69,22 @@ def load_strict(
     tensors: Mapping[str, Tensor],
     file: str = "",
     dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    layout: torch.memory_format | None = None,
 ) -> M:
     """The module that `build` makes, holding `tensors`: all of them, and nothing else.
 
-    It is built on `meta`, so no memory is filled twice. `dtype` converts what is floating; without
-    it every tensor stays as stored. `file` is for the message of a `WeightsError`. The module is
-    in eval mode and takes no gradients.
+    It is built on `meta`, so no memory is filled twice. `dtype` converts what is floating, `layout`
+    (channels_last) what has four or five dimensions; without them every tensor stays as stored, on
+    the CPU in its file. `file` is for the message of a `WeightsError`. The module is in eval mode
+    and takes no gradients.
     """
     with torch.device("meta"):
         module = build()
     module.requires_grad_(False).eval()
     expected = module.state_dict()
     _check(expected, tensors, file or "The weights")
-    if dtype is not None:
-        tensors = {name: _converted(t, dtype) for name, t in tensors.items()}
+    tensors = _prepared(tensors, dtype, torch.device(device or "cpu"), layout)
     module.load_state_dict(tensors, strict=True, assign=True)
     own = [*module.named_parameters(), *module.named_buffers()]
     unfilled = [name for name, t in own if t.is_meta and name not in tensors]
@@ -88,27 +92,65 @@ def load_strict(
     return module
 
 
-def part(tensors: Mapping[str, Tensor], prefixes: Iterable[str]) -> dict[str, Tensor]:
+def part(tensors: Mapping[str, Tensor], prefixes: Iterable[str]) -> Mapping[str, Tensor]:
     """The tensors whose names begin with one of `prefixes`."""
     wanted = tuple(prefixes)
-    return {name: t for name, t in tensors.items() if name.startswith(wanted)}
+    return _stored({name: name for name in tensors if name.startswith(wanted)}, tensors)
 
 
 def renamed(
     tensors: Mapping[str, Tensor], names: Mapping[str, str], file: str = ""
-) -> dict[str, Tensor]:
+) -> Mapping[str, Tensor]:
     """The tensors under the names of another layout: `names` maps each name that changes.
 
     A mapped name that is missing, or two tensors under one name, is a `WeightsError`.
     """
-    result: dict[str, Tensor] = {}
+    result: dict[str, str] = {}
     for missing in names.keys() - tensors.keys():
         raise _wrong(file or "The weights", missing, "it is missing", OTHER)
-    for name, tensor in tensors.items():
+    for name in tensors:
         after = names.get(name, name)
         if after in result:
             raise _wrong(file or "The weights", name, f"{after} is there already", OTHER)
-        result[after] = tensor
+        result[after] = name
+    return _stored(result, tensors)
+
+
+def _stored(names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Stored:
+    """Tensors under new names, each with its old one; what is known of their places stays."""
+    places = places_of(tensors)
+    return Stored(
+        {new: tensors[old] for new, old in names.items()},
+        {new: places[old] for new, old in names.items() if old in places},
+    )
+
+
+def _prepared(
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype | None,
+    device: torch.device,
+    layout: torch.memory_format | None,
+) -> dict[str, Tensor]:
+    """The tensors as the module takes them; what is right as it is stays as it is."""
+    result = dict(tensors)
+    places = places_of(tensors)
+    on_the_way: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        wanted = as_dtype(tensor, dtype)
+        if (
+            tensor.is_cpu
+            and (tensor.dtype, tensor.device) != (wanted, device)
+            and (name in places or (device.type == "cuda" and not tensor.is_complex()))
+        ):
+            on_the_way[name] = tensor
+        else:
+            result[name] = tensor.to(device, wanted)
+    known = {name: places[name] for name in on_the_way if name in places}
+    result.update(transfer(Stored(on_the_way, known), device, dtype))
+    if layout in ORDERS.values():
+        for name, tensor in result.items():
+            if tensor.dim() in ORDERS:
+                result[name] = tensor.contiguous(memory_format=ORDERS[tensor.dim()])
     return result
 
 
@@ -132,30 +174,26 @@ def _more(names: list[str]) -> str:
     return f" (and {len(names) - 1} more like it)" if len(names) > 1 else ""
 
 
-def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-
 def _wrong(file: Path | str, tensor: str, what: str, hint: str = DAMAGED) -> WeightsError:
     name = tensor if len(tensor) <= 200 else f"{tensor[:200]}…"
     return WeightsError(f"{file}: tensor {name!r}: {what}.", hint)
 
 
-def _read_safetensors(path: Path, device: torch.device | str) -> dict[str, Tensor]:
-    names = _check_header(path)
+def _read_safetensors(path: Path, device: torch.device | str) -> Stored:
+    places, _ = read_header(path)
     name = ""
     try:
         with safetensors.safe_open(path, framework="pt", device=str(device)) as file:
             result: dict[str, Tensor] = {}
-            for name in names:
+            for name in places:
                 result[name] = file.get_tensor(name)
-            return result
+            return Stored(result, places)
     except (safetensors.SafetensorError, RuntimeError, ValueError, TypeError) as error:
         raise _wrong(path, name, f"it cannot be read ({error})") from error
 
 
-def _check_header(path: Path) -> list[str]:
-    """Names of the tensors, once everything the header claims is true of the file."""
+def read_header(path: Path) -> tuple[dict[str, Place], dict[str, str]]:
+    """Places of the tensors, once everything the header claims is true of the file; its notes."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -168,14 +206,16 @@ def _check_header(path: Path) -> list[str]:
         raise WeightsError(f"{path} has a broken header: {error}.", DAMAGED) from error
     if not isinstance(header, dict):
         raise WeightsError(f"{path} has a header that lists no tensors.", DAMAGED)
-    header.pop("__metadata__", None)
+    notes = header.pop("__metadata__", None)
     ends = []
+    places = {}
     for name, entry in header.items():
         begin, end = _check_entry(path, name, entry)
         if end > size - 8 - length:
             over = end - (size - 8 - length)
             raise _wrong(path, name, f"it ends {over} bytes after the end of the file")
         ends.append((begin, end, name))
+        places[name] = Place(path, 8 + length + begin, end - begin)
     at = 0
     for begin, end, name in sorted(ends):
         if begin != at:
@@ -183,7 +223,8 @@ def _check_header(path: Path) -> list[str]:
         at = end
     if at != size - 8 - length:
         raise WeightsError(f"{path} holds {size - 8 - length - at} bytes of no tensor.", DAMAGED)
-    return list(header)
+    texts = notes.items() if isinstance(notes, dict) else ()
+    return places, {key: text for key, text in texts if isinstance(text, str)}
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -211,7 +252,7 @@ def _check_entry(path: Path, name: str, entry: object) -> tuple[int, int]:
     return begin, end
 
 
-def _read_shards(path: Path, device: torch.device | str) -> dict[str, Tensor]:
+def _read_shards(path: Path, device: torch.device | str) -> Stored:
     try:
         places = json.loads(path.read_bytes())["weight_map"]
         shards = sorted(set(places.values()))
@@ -221,17 +262,20 @@ def _read_shards(path: Path, device: torch.device | str) -> dict[str, Tensor]:
     if not beside:
         raise WeightsError(f"{path} names files outside its own folder.", DAMAGED)
     result: dict[str, Tensor] = {}
+    found: dict[str, Place] = {}
     for shard in shards:
         if not shard.endswith(".safetensors"):
             raise WeightsError(f"{path} names {shard!r}, which is no safetensors file.", DAMAGED)
-        for name, tensor in read_tensors(path.parent / shard, device).items():
+        tensors = read_tensors(path.parent / shard, device)
+        for name, tensor in tensors.items():
             if places.get(name) != shard:
                 raise _wrong(path.parent / shard, name, f"{path.name} does not list it there")
             result[name] = tensor
+        found.update(places_of(tensors))
     for name, shard in places.items():
         if name not in result:
             raise _wrong(path.parent / shard, name, f"it is missing, though {path.name} lists it")
-    return result
+    return Stored(result, found)
 
 
 def _read_pickle(path: Path, device: torch.device | str) -> dict[str, Tensor]:

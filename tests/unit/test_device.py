@@ -23,8 +23,3 @@ def test_cards_are_named_with_their_memory(tmp_path: Path, monkeypatch: pytest.M
     assert device.graphics() == "NVIDIA GeForce RTX 4070, 12 GB, NVIDIA T4, 15 GB"
     driver(tmp_path, "echo 'No devices were found' >&2; exit 6")
     assert device.graphics() == ""
-
-
-def test_memory_is_told() -> None:
-    total, _free = device.memory()
-    assert total > 100_000_000

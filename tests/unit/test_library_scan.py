@@ -246,6 +246,16 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_converted_copies_are_no_models_of_their_own(tmp_path: Path, comfyui: Path) -> None:
+    before = look(tmp_path, comfyui)
+    for path in list(comfyui.rglob("*.safetensors")):
+        copy = path.with_name(f"{path.name}.reelwright-bf16.safetensors")
+        copy.write_bytes(path.read_bytes())
+    after = look(tmp_path, comfyui)
+    assert names(after) == names(before)
+    assert after.folders[0].files == before.folders[0].files
+
+
 def test_a_hugging_face_cache_with_shards(tmp_path: Path) -> None:
     repository = tmp_path / "hub" / "models--Wan-AI--Wan2.1-T2V-14B-Diffusers"
     shot = repository / "snapshots" / "abc" / "transformer"

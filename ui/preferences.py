@@ -28,7 +28,7 @@ from ui.sheet import Sheet
 from ui.weights_page import BY_HAND, WeightsPage
 
 SIZE = QSize(1096, 760)
-LIST, FOOT = 184, 52
+LIST, FOOT = 184, 51
 ROOM = 12  # between the dialog and the edge of a small window
 
 
@@ -63,9 +63,14 @@ class PreferencesDialog(Sheet):
         self._nothing.foot.addWidget(clear, 0, Qt.AlignmentFlag.AlignHCenter)
         self._stack.addWidget(self._nothing)
         right.addWidget(self._stack, 1)
+        self._foot_line = surface("line", self)
+        self._foot_line.setFixedHeight(1)
+        right.addWidget(self._foot_line)
         right.addWidget(self._footer())
         across.addLayout(right, 1)
         self.column.addLayout(across, 1)
+        for page in self._pages:
+            page.bar().rangeChanged.connect(self._show_foot)
         self.show_page("General")
 
     # Building
@@ -143,7 +148,14 @@ class PreferencesDialog(Sheet):
         self.page_shown.emit(page.title)
 
     def _show_foot(self) -> None:
-        on_weights = self._stack.currentWidget() is self.weights
+        page = self._stack.currentWidget()
+        overflows = any(one is page and one.bar().maximum() > 0 for one in self._pages)
+        kind = "line" if overflows else "panel"
+        if self._foot_line.property("surface") != kind:
+            self._foot_line.setProperty("surface", kind)
+            self._foot_line.style().unpolish(self._foot_line)
+            self._foot_line.style().polish(self._foot_line)
+        on_weights = page is self.weights
         self._by_hand.setVisible(on_weights)
         self._torch_line.set_text(self._torch)
         self._torch_line.setVisible(on_weights and bool(self._torch))

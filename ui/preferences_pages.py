@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QScrollBar, QSizePolicy, QWidget
 
 from ui.controls import Elided, Keycap, key_text, label, push_button, with_help
 from ui.fields import NumberField
@@ -32,7 +32,6 @@ class SettingRow(QWidget):
         words = label(name, "body", tone="text2", parent=self)
         words.setFixedWidth(LABEL)
         words.setMinimumHeight(28)
-        words.setWordWrap(True)
         inner.addWidget(words, 0, Qt.AlignmentFlag.AlignTop)
         right = column(gap=4)
         if isinstance(content, QWidget):
@@ -40,9 +39,7 @@ class SettingRow(QWidget):
         else:
             right.addLayout(content)
         if hint:
-            help_line = label(hint, "small", tone="text3", parent=self)
-            help_line.setWordWrap(True)
-            right.addWidget(help_line)
+            right.addWidget(label(hint, "small", tone="text3", parent=self))
         inner.addLayout(right, 1)
 
     def matches(self, words: str) -> bool:
@@ -60,9 +57,10 @@ class SettingsPage(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # keeps room
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._body = QWidget(self)
-        self._column = column(self._body, (24, 20, 24, 16), 16)
+        self._column = column(self._body, (24, 20, 16, 16), 16)
         self._column.addWidget(label(self.title, "heading", parent=self._body))
         self._rows: list[SettingRow] = []
         self.build()
@@ -91,6 +89,10 @@ class SettingsPage(QScrollArea):
     def dismiss(self) -> bool:
         """Takes back an open question; whether there was one."""
         return False
+
+    def bar(self) -> QScrollBar:
+        """What it scrolls by."""
+        return self.verticalScrollBar()
 
 
 class GeneralPage(SettingsPage):
@@ -237,7 +239,7 @@ class CachePage(SettingsPage):
         line = row()
         line.addWidget(self._limit)
         line.addStretch(1)
-        self.add("Limit", line, "What was used longest ago goes first.")
+        self.add("Limit", line, "When it is full, what was used longest ago goes first.")
         self.add("Clear", self._clearing())
 
     def _clearing(self) -> QWidget:
@@ -283,7 +285,7 @@ class CachePage(SettingsPage):
         self._size.setText(text)
         self._meter.set_fraction(fraction)
         self._limit.set_value(limit_bytes / 1_000_000_000)
-        self._question.setText("Stale effects must be rendered again.")
+        self._question.setText("All effects must be rendered again.")
 
     def set_clearable(self, possible: bool, why: str = "") -> None:
         """Whether it can be cleared now; `why` not, or what happens."""

@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QIcon, QPainter, QPaintEvent, QPixmap
-from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QWidget
+from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QScrollBar, QWidget
 
 from ui import theme
 from ui.controls import label, paint_ring, push_button, with_help
@@ -157,6 +157,10 @@ class WeightsPage(QWidget):
     def dismiss(self) -> bool:
         """Takes back an open confirmation; whether there was one."""
         return any(block.dismiss() for block in self._families.values())
+
+    def bar(self) -> QScrollBar:
+        """What it scrolls by."""
+        return self._scroll.verticalScrollBar()
 
     def families(self) -> tuple[FamilyBlock, ...]:
         return tuple(self._families.values())

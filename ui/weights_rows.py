@@ -318,21 +318,26 @@ class DownloadStrip(QWidget):
         line = row(gap=8)
         self._done = label("", "small", tone="text2", tabular=True, parent=self._middle)
         self._left = Elided(
-            "", "small", token="text2", align=Qt.AlignmentFlag.AlignRight, tabular=True, parent=self
-        )
+            "", "small", token="text2", align=Qt.AlignmentFlag.AlignRight, tabular=True,
+            parent=self._middle,
+        )  # fmt: skip
+        self._why = Elided("", "small", token="error", tabular=True, parent=self._middle)
         line.addWidget(self._done)
         line.addWidget(self._left, 1)
+        line.addWidget(self._why, 1)
         self._bar = Bar(self._middle)
         words.addStretch(1)
         words.addLayout(line)
         words.addWidget(self._bar)
         words.addStretch(1)
-        self._resume = push_button("Resume", "tinted", "retry", parent=self)
+        self._again = push_button("Resume", "tinted", "retry", parent=self)
+        self._resume = icon_button("play", "Resume", parent=self)
         self._pause = icon_button("pause", "Pause", parent=self)
         self._cancel = icon_button("close", "Cancel the download", parent=self)
-        for widget in (self._middle, self._resume, self._pause, self._cancel):
+        for widget in (self._middle, self._again, self._resume, self._pause, self._cancel):
             inner.addWidget(widget)
-        self._resume.clicked.connect(self.resume_requested)
+        for button in (self._again, self._resume):
+            button.clicked.connect(self.resume_requested)
         self._pause.clicked.connect(self.pause_requested)
         self._cancel.clicked.connect(self.cancel_requested)
 
@@ -342,9 +347,12 @@ class DownloadStrip(QWidget):
         failed = shown.state == FAILED
         self._middle.setFixedWidth(FAILED_WIDTH if failed else BAR_WIDTH)
         self._done.setText(shown.done_text)
-        self._left.set_text(shown.left_text, "error" if failed else "text2")
+        for words, is_shown in ((self._left, not failed), (self._why, failed)):
+            words.set_text(shown.left_text)
+            words.setVisible(is_shown)
         self._bar.set_fraction(shown.fraction, "text3" if is_held else "accent_fill")
-        self._resume.setVisible(is_held)
+        self._again.setVisible(failed)
+        self._resume.setVisible(shown.state == PAUSED)
         self._pause.setVisible(not is_held)
         self._pause.setEnabled(shown.state != STOPPING)
         self._cancel.setEnabled(shown.state != STOPPING)

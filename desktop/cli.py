@@ -17,6 +17,7 @@ import msgspec
 from desktop import naming
 from desktop.assembling import assembled, project_of, range_of
 from desktop.child import Bar, MediaChild
+from desktop.cli_models import bake_models
 from desktop.options import UsageError, clip_of, dissolves_of, parser, spelled_out
 from desktop.settings import folders, load_settings
 from desktop.wording import size_text
@@ -205,8 +206,6 @@ def effect_command(chosen: argparse.Namespace) -> dict[str, Any]:
         for one, value in spelled_out(name, text).items():
             values[one] = parsed(engine.parameter(one), value)
     use = new_use(chosen.name, engine.name, values)
-    if engine.role != "media":
-        raise EffectError(f"{engine.label} needs a GPU worker.", "Choose another engine.")
     return _convert(chosen, (use,))
 
 
@@ -332,10 +331,12 @@ def _export(
         cache=str(folders().cache),
         cache_limit_bytes=load_settings().cache_limit_bytes,
     )
+    baked = bake_models(child, job, chosen)
     result = child.run(job, Bar(sys.stderr, chosen.json))
     took = time.monotonic() - started
     frames = "frame" if result.frames == 1 else "frames"
-    notes = "".join(f"\n{note}" for note in result.notes)
+    told = (*baked.notes, *result.notes)
+    notes = "".join(f"\n{note}" for note in told)
     return {
         "text": f"{output}: {result.frames} {frames}, {float(result.duration):.3f} s, "
         f"{size_text(result.size_bytes)}, in {took:.1f} s{notes}",
@@ -345,8 +346,8 @@ def _export(
         "duration_seconds": float(result.duration),
         "size_bytes": result.size_bytes,
         "seconds": round(took, 3),
-        "cache_keys": list(result.keys),
-        "segments_made": result.made,
-        "notes": list(result.notes),
+        "cache_keys": [*baked.keys, *result.keys],
+        "segments_made": baked.made + result.made,
+        "notes": list(told),
         "child": child.pid,
     }

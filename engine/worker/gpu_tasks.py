@@ -1,4 +1,4 @@
-"""What the gpu child does: one function per neural job. So far its self-test."""
+"""What the gpu child does: effects that need models, and its self-test."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -13,10 +13,15 @@ from engine.worker.messages import Ask, Device
 from engine.worker.self_test import in_plain_python, self_test
 
 NO_TORCH = "torch is not installed"
+RESIDENT_SHARE = 0.6  # of the memory, for models that wait for the next job
 
 
 class GpuTasks:
     """The gpu role. Without torch, or without a card, it says so in its Device."""
+
+    def __init__(self) -> None:
+        memory.steady_heap()
+        self._resident: Resident | None = None
 
     def device(self) -> Device:
         """The first CUDA card, else the processor and why."""
@@ -25,23 +30,52 @@ class GpuTasks:
         import torch
 
         if not torch.cuda.is_available():
-            return cpu(f"torch {torch.__version__} sees no CUDA card.")
+            return cpu(torch_facts())
         card = torch.cuda.get_device_properties(0)
-        free, total = torch.cuda.mem_get_info(0)
+        _, total = torch.cuda.mem_get_info(0)
         return Device(
             kind="cuda",
             name=card.name,
             total_bytes=total,
-            free_bytes=free,
-            details=f"torch {torch.__version__}, compute capability {card.major}.{card.minor}",
+            free_bytes=self._free_bytes(),
+            details=f"{torch_facts()}, compute capability {card.major}.{card.minor}",
         )
 
+    def _free_bytes(self) -> int:
+        """What a job could have: what is free, and what models hold that no job uses."""
+        from engine.models.memory import free_bytes
+
+        return free_bytes("cuda") + (self._resident.bytes if self._resident is not None else 0)
+
     def run(self, job: Job, report: Report) -> JobResult:
-        """Raises EffectError for what only the media child can do."""
-        if not isinstance(job, SelfTestJob):
+        """Raises EngineError and Cancelled; EffectError for what only the media child can do."""
+        match job:
+            case EffectJob():
+                return self._bake(job, report)
+            case SelfTestJob():
+                return self._test(job, report)
+            case _:
+                raise EffectError(
+                    f"{job.title} cannot run on the GPU worker.", "Choose another engine."
+                )
+
+    def _bake(self, job: EffectJob, report: Report) -> JobResult:
+        if find_spec("torch") is None:
             raise EffectError(
-                f"{job.title} cannot run on the GPU worker.", "Choose another engine."
+                f"{job.title} needs torch, which is not installed.",
+                "Run «dev.py setup --torch auto».",
             )
+        from engine.models.resident import Resident
+        from engine.planning import facts_of
+        from engine.render.bake import bake
+        from engine.worker.upscale import Upscaler
+
+        device = facts_of(self.device())
+        if self._resident is None:
+            self._resident = Resident(round(device.total_bytes * RESIDENT_SHARE))
+        return bake(job, report, Upscaler(job, device, self._resident))
+
+    def _test(self, job: SelfTestJob, report: Report) -> JobResult:
         if find_spec("torch") is None:
             result = self_test(job, report, in_plain_python)
             return msgspec.structs.replace(

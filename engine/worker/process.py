@@ -138,6 +138,8 @@ class Child:
             self._idle.clear()
             try:
                 self._run(tasks, job)
+                if self._role == "gpu":
+                    self._writer.send(tasks.device())  # its free memory has changed
             finally:
                 self._idle.set()
 

@@ -3,6 +3,7 @@
     python3 dev.py demo [--out DIR]     the main job without a person; files in DIR (demo/)
     python3 dev.py app [FILE]           the editor
     python3 dev.py setup                everything for development
+                 [--torch BUILD]        torch for BUILD: auto, cuda, rocm or cpu; remembered
     python3 dev.py test [PYTEST …]      the whole test suite
     python3 dev.py check                formatting, lint, types, import contracts
     python3 dev.py bench [NAME] [--json]   tables of ratios
@@ -56,7 +57,11 @@ def run(command: str, rest: list[str]) -> int:
     """Prepares what `command` needs, then does it; its exit status."""
     from installers.environment import DEVELOP, RUN, ready
     from installers.errors import SetupError
+    from installers.torch_build import installed
 
+    torch, rest = torch_word(rest) if command in ("setup", "demo", "app") else ("", rest)
+    if command == "setup" and rest:
+        raise SetupError(f"setup does not know «{rest[0]}»; it takes --torch and a build.")
     environment = clean_environment()
     if command == "app" and not has_display() and "QT_QPA_PLATFORM" not in environment:
         raise SetupError(
@@ -64,7 +69,7 @@ def run(command: str, rest: list[str]) -> int:
             "Start it from a desktop; «dev.py demo» works without one."
         )
     kit = RUN if command in ("demo", "app") else DEVELOP
-    python = str(ready(ROOT, kit, screens(command)))
+    python = str(ready(ROOT, kit, screens(command), torch))
     if not has_display() or command == "test":
         environment.setdefault("QT_QPA_PLATFORM", "offscreen")
     if command in ("demo", "app"):  # -P: whatever lies in the current folder is not imported
@@ -77,8 +82,25 @@ def run(command: str, rest: list[str]) -> int:
         return start([python, "-m", "tests.benchmarks", *rest], environment)
     if command == "check":
         return check(Path(python).parent, environment)
-    print(f"Everything is installed. The environment is {ROOT / '.venv'}.")
+    version, build = installed(ROOT / ".venv")
+    print(f"Everything is installed, with torch {version} for {build}, in {ROOT / '.venv'}.")
     return 0
+
+
+def torch_word(arguments: list[str]) -> tuple[str, list[str]]:
+    """The build of torch that the arguments name, or ""; and the rest of them."""
+    from installers.errors import SetupError
+    from installers.torch_build import WORDS
+
+    for at, argument in enumerate(arguments):
+        name, has_value, word = argument.partition("=")
+        if name == "--torch":
+            after = at + (1 if has_value else 2)
+            word = word or "".join(arguments[at + 1 : after])
+            if not word:
+                raise SetupError(f"--torch needs a build: {', '.join(WORDS)}.")
+            return word, [*arguments[:at], *arguments[after:]]
+    return "", arguments
 
 
 def check(tools: Path, environment: dict[str, str]) -> int:

@@ -9,71 +9,86 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from installers import libraries
+from installers import libraries, torch_build
 from installers.errors import SetupError
 
 CONSTRAINTS = "installers/constraints.txt"
-CPU_TORCH = "https://download.pytorch.org/whl/cpu"  # where PyTorch publishes its CPU builds
 WINDOWS = sys.platform == "win32"
 
 
 @dataclass(frozen=True)
 class Kit:
-    """What is installed: `extras` of pyproject.toml, and the room on disk that it takes."""
+    """What is installed: `extras` of pyproject.toml, and the room on disk that it takes.
+
+    A build of torch adds the extra «models» and its own room.
+    """
 
     name: str
-    extras: str
+    extras: tuple[str, ...]
     needed_bytes: int
 
 
-RUN = Kit("run", "", 1_600_000_000)
-DEVELOP = Kit("develop", "[models,dev]", 3_000_000_000)
+RUN = Kit("run", (), 1_600_000_000)
+DEVELOP = Kit("develop", ("models", "dev"), 2_000_000_000)
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the environment was made of; equal stamps mean nothing is to be done."""
+    """What the environment was made of; equal stamps mean nothing is to be done.
+
+    `torch`: the build that was chosen, "" for none. A `digest` of "" was not finished.
+    """
 
     digest: str
     python: str
     kit: str
     screens: tuple[str, ...]
+    torch: str = ""
 
-    def serves(self, digest: str, python: Path, kit: Kit, screens: tuple[str, ...]) -> bool:
+    def serves(
+        self, digest: str, python: Path, kit: Kit, screens: tuple[str, ...], torch: str
+    ) -> bool:
         return (
             self.digest == digest
             and self.python == str(python.resolve())
             and self.kit in (kit.name, DEVELOP.name)
             and set(screens) <= set(self.screens)
+            and torch in ("", self.torch)
         )
 
 
-def ready(root: Path, kit: Kit, screens: tuple[str, ...]) -> Path:
+def ready(root: Path, kit: Kit, screens: tuple[str, ...], torch: str = "") -> Path:
     """The environment's Python, with `kit` installed and every library found.
 
-    `screens`: Qt platforms that must work beside offscreen. Raises SetupError.
+    `screens`: Qt platforms that must work beside offscreen. `torch`: a word of torch_build; without
+    it the build chosen before stays, and DEVELOP takes what the machine has. Raises SetupError.
     """
+    build = torch_build.chosen(torch) if torch else ""
     folder = root / ".venv"
     python = folder / ("Scripts/python.exe" if WINDOWS else "bin/python")
     stamp_file = folder / "reelwright.json"
     digest = _digest(root)
     stamp = _read(stamp_file)
-    if stamp and python.exists() and stamp.serves(digest, python, kit, screens):
+    if stamp and python.exists() and stamp.serves(digest, python, kit, screens, build):
         return python
     begun = time.monotonic()
     if stamp and stamp.kit == DEVELOP.name:
         kit = DEVELOP
+    build = build or (stamp.torch if stamp else "")
+    if kit is DEVELOP and not build:
+        build = torch_build.found()
     try:
-        stamp_file.unlink(missing_ok=True)
-        _check_room(root, kit, folder)
+        _mark_unfinished(stamp_file, stamp)
+        _check_room(root, kit.needed_bytes + torch_build.NEEDED_BYTES[build], folder)
         if not _works(python):
             _make(folder)
-        _install(root, python, kit)
+            _mark_unfinished(stamp_file, stamp)
+        _install(root, python, kit, build)
         libraries.ensure(python, root, screens)
-        made = Stamp(digest, str(python.resolve()), kit.name, screens)
+        made = Stamp(digest, str(python.resolve()), kit.name, screens, build)
         stamp_file.write_text(json.dumps(asdict(made)), encoding="utf-8")
     except OSError as error:
         raise SetupError(_told(error, folder)) from error
@@ -92,17 +107,28 @@ def _digest(root: Path) -> str:
 def _read(file: Path) -> Stamp | None:
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        return Stamp(told["digest"], told["python"], told["kit"], tuple(told["screens"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        torch = told.get("torch", "")
+        if torch not in torch_build.NEEDED_BYTES:
+            return None
+        return Stamp(told["digest"], told["python"], told["kit"], tuple(told["screens"]), torch)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _check_room(root: Path, kit: Kit, folder: Path) -> None:
+def _mark_unfinished(file: Path, stamp: Stamp | None) -> None:
+    """Until the end nothing is ready; what was chosen before is not forgotten where it fails."""
+    if stamp is None:
+        file.unlink(missing_ok=True)
+    else:
+        file.write_text(json.dumps(asdict(replace(stamp, digest=""))), encoding="utf-8")
+
+
+def _check_room(root: Path, needed_bytes: int, folder: Path) -> None:
     free = shutil.disk_usage(root).free
     taken = 0
     if folder.is_dir():
         taken = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
-    wanted = kit.needed_bytes - taken
+    wanted = needed_bytes - taken
     if free < wanted:
         raise SetupError(
             f"The disk of {root} has {free / 1e9:.1f} GB free; about {wanted / 1e9:.1f} GB are "
@@ -145,34 +171,43 @@ def _need_venv() -> None:
         libraries.install([f"python{version}-venv"], "Python's venv module is missing")
 
 
-def _install(root: Path, python: Path, kit: Kit) -> None:
-    size = "3 GB" if kit is DEVELOP else "1 GB"
-    print(f"Installing the packages (up to {size}, once; some minutes).", flush=True)
-    if kit is DEVELOP:
-        _install_cpu_torch(root, python)
-    arguments = ["--constraint", CONSTRAINTS, "--editable", f".{kit.extras}"]
+def _install(root: Path, python: Path, kit: Kit, build: str) -> None:
+    size = kit.needed_bytes + torch_build.NEEDED_BYTES[build]
+    print(f"Installing the packages (up to {size / 1e9:.0f} GB, once; some minutes).", flush=True)
+    folder = root / ".venv"
+    extras = set(kit.extras)
+    arguments: list[str] = []
+    if build:
+        version = _pinned_torch(root)
+        extras.add("models")
+        if kit is DEVELOP and build == torch_build.CPU:
+            extras.add("kernels")  # the other builds bring a Triton of their own
+        if build == torch_build.ROCM:
+            arguments = torch_build.index(build)  # and that one is only there
+        torch_build.install(
+            folder,
+            build,
+            version,
+            lambda words: _pip(root, python, ["install", *words]),
+            lambda words: _pip(root, python, ["uninstall", "--yes", *words]),
+        )
+    named = f"[{','.join(sorted(extras))}]" if extras else ""
+    arguments = ["install", "--constraint", CONSTRAINTS, *arguments, "--editable", f".{named}"]
     code, text = _pip(root, python, arguments)
     if code != 0:
-        raise SetupError(_told_by(text, root / ".venv") or _told_of_pip(text, root))
+        raise SetupError(_told_by(text, folder) or _told_of_pip(text, root))
+    if build:
+        torch_build.check(folder, build, version)
 
 
-def _install_cpu_torch(root: Path, python: Path) -> None:
-    """Takes torch's CPU build where there is no NVIDIA card: it spares gigabytes of CUDA."""
-    if not sys.platform.startswith("linux") or Path("/dev/nvidiactl").exists():
-        return
-    pinned = re.search(r"^torch==(\S+)", (root / CONSTRAINTS).read_text(encoding="utf-8"), re.M)
-    if pinned is None or any((root / ".venv").glob(f"lib/*/site-packages/torch-{pinned[1]}*")):
-        return
-    wanted = ["--no-deps", f"torch=={pinned[1]}+cpu"]
-    if _pip(root, python, wanted)[0] == 0:
-        return
-    elsewhere = ["--extra-index-url", CPU_TORCH, "--retries", "0", "--timeout", "15"]
-    if _pip(root, python, [*wanted, *elsewhere])[0] != 0:
-        print("torch's CPU build was not found; taking the standard one, which is larger.")
+def _pinned_torch(root: Path) -> str:
+    found = re.search(r"^torch==(\S+)", (root / CONSTRAINTS).read_text(encoding="utf-8"), re.M)
+    assert found is not None, "the constraints pin torch"
+    return found[1]
 
 
 def _pip(root: Path, python: Path, arguments: list[str]) -> tuple[int, str]:
-    """Runs pip install; its words go to .venv/install.log, the gist to a terminal's last line."""
+    """Runs pip; its words go to .venv/install.log, the gist to a terminal's last line."""
     environment = {
         **os.environ,
         # Relative, since pip splits the value at spaces; for the build backend.
@@ -180,7 +215,7 @@ def _pip(root: Path, python: Path, arguments: list[str]) -> tuple[int, str]:
         "PIP_BUILD_CONSTRAINT": CONSTRAINTS,
         "PYTHONUTF8": "1",
     }
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     lines: list[str] = []
     is_terminal = sys.stdout.isatty()
     with (

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class Resident:
                     self._entries[key] = entry
                 self._shrink(self.budget_bytes)
         try:
-            yield entry.models  # type: ignore[misc]  # what `load` gave for this key
+            yield cast(M, entry.models)
         finally:
             with self._lock:
                 entry.users -= 1

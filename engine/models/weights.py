@@ -84,7 +84,7 @@ def load_strict(
     module.requires_grad_(False).eval()
     expected = module.state_dict()
     _check(expected, tensors, file or "The weights")
-    tensors = _prepared(tensors, dtype, torch.device(device or "cpu"), layout)
+    tensors = _prepared(tensors, dtype, device, layout)
     module.load_state_dict(tensors, strict=True, assign=True)
     own = [*module.named_parameters(), *module.named_buffers()]
     unfilled = [name for name, t in own if t.is_meta and name not in tensors]
@@ -128,25 +128,26 @@ def _stored(names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Stored:
 def _prepared(
     tensors: Mapping[str, Tensor],
     dtype: torch.dtype | None,
-    device: torch.device,
+    device: torch.device | str | None,
     layout: torch.memory_format | None,
 ) -> dict[str, Tensor]:
     """The tensors as the module takes them; what is right as it is stays as it is."""
     result = dict(tensors)
     places = places_of(tensors)
-    on_the_way: dict[str, Tensor] = {}
+    by_ring: dict[str, Tensor] = {}
+    there = torch.device(device or "cpu")
     for name, tensor in tensors.items():
         wanted = as_dtype(tensor, dtype)
         if (
             tensor.is_cpu
-            and (tensor.dtype, tensor.device) != (wanted, device)
-            and (name in places or (device.type == "cuda" and not tensor.is_complex()))
+            and (tensor.device, tensor.dtype) != (there, wanted)
+            and (name in places or (there.type == "cuda" and not tensor.is_complex()))
         ):
-            on_the_way[name] = tensor
+            by_ring[name] = tensor
         else:
-            result[name] = tensor.to(device, wanted)
-    known = {name: places[name] for name in on_the_way if name in places}
-    result.update(transfer(Stored(on_the_way, known), device, dtype))
+            result[name] = tensor.to(device or tensor.device, wanted)
+    known = {name: places[name] for name in by_ring if name in places}
+    result.update(transfer(Stored(by_ring, known), there, dtype))
     if layout in ORDERS.values():
         for name, tensor in result.items():
             if tensor.dim() in ORDERS:

@@ -66,7 +66,8 @@ def test_an_older_python_gets_a_sentence(root: Path) -> None:
 
 
 def test_the_set_up_needs_only_the_standard_library(root: Path) -> None:
-    code = "import dev, installers.environment, installers.libraries, installers.probe_libraries"
+    code = "import dev, installers.environment, installers.libraries"
+    code += ", installers.probe_libraries, installers.torch_build"
     ran = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '.'); {code}"],
         cwd=root,
@@ -103,7 +104,11 @@ def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [project["dependencies"], *project["optional-dependencies"].values()]
     for requirement in (Requirement(line) for lines in wanted for line in lines):
-        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
+        version = versions.get(canonicalize_name(requirement.name), "")
+        if requirement.name == "triton":  # torch's other builds bring another one
+            assert not version
+            version = "3.6.0"
+        assert requirement.specifier.contains(version)
 
 
 def test_a_second_start_adds_less_than_a_second(root: Path) -> None:

@@ -151,17 +151,22 @@ def _tile_cache(run: Run, way: Way, tile: Picture) -> int:
 
 
 def _work_bytes(run: Run, way: Way, tile: Picture, device: DeviceFacts) -> int:
-    """On a card a whole picture is decoded beside the next chunk's work, tiles are not."""
+    """Beside the caches. On a card a whole picture is decoded beside the next chunk's work, tiles
+    are not; where caches wait elsewhere, keys and values have left before a tile is decoded.
+    """
     networks, element = run.networks, way.element
+    attending = _attending(run, way)
     gather = sizes.GATHER if device.is_card else sizes.GATHER_CPU
     mixing = sizes.transformer_bytes(
         networks.transformer, tile, element, 0 if device.has_triton else gather
     )
     if way.cache != "same" and not device.has_triton:  # one layer's is widened, and scaled
-        kv = sizes.kv_bytes(networks.transformer, tile, _attending(run, way), element)
+        kv = sizes.kv_bytes(networks.transformer, tile, attending, element)
         mixing += 2 * kv // networks.transformer.layers
     before = max(mixing, sizes.projector_bytes(networks.projector, tile, element))
     decoding = sizes.decoder_bytes(networks.decoder, tile, element)
+    if way.offload:
+        decoding -= sizes.kv_bytes(networks.transformer, tile, attending, way.kv_element)
     beside = device.is_card and way.tiles == 1
     return before + decoding if beside else max(before, decoding)
 

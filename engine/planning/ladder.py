@@ -73,12 +73,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.device} {kernels}, {self.precision}, cache {kept}, tiles {tiles}"
 
     def _card(self) -> str:
-        peak, total = gigabytes(self.peak_bytes), whole_gigabytes(self.total_bytes)
+        peak, free = gigabytes(self.peak_bytes), gigabytes(self.free_bytes)
+        if self.total_bytes == 0:
+            return f"Peak {peak} GB" if self.fits else f"Needs {peak} GB, {free} GB free"
+        total = whole_gigabytes(self.total_bytes)
         if self.fits:
-            return f"Peak {peak} of {total} GB" if self.total_bytes else f"Peak {peak} GB"
+            return f"Peak {peak} of {total} GB"
         if self.peak_bytes > self.total_bytes:
             return f"Needs {peak} of {total} GB"
-        return f"Needs {peak} GB, {gigabytes(self.free_bytes)} of {total} GB free"
+        return f"Needs {peak} GB, {free} of {total} GB free"
 
     def _computer(self) -> str:
         peak = disk_gigabytes(self.peak_bytes)

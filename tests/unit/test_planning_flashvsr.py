@@ -271,8 +271,9 @@ def test_every_step_needs_less(engine: str, size: tuple[int, int], memory: int) 
     assert len({(step.recipe(), step.offload) for step in steps}) == len(steps)
     assert len(steps) == 1 or all(step.fits for step in steps)
     assert all(step.seconds > 0 and step.total_bytes == memory * GIB for step in steps)
-    assert steps[-1].kv_slots == 2
-    assert all(step.kv_slots == 3 for step in steps[:-1])
+    # Two slots come last, where they help: a tile of Wan's decoder needs more than the slots.
+    assert [step.kv_slots for step in steps] == [3] * (len(steps) - 1) + [steps[-1].kv_slots]
+    assert engine == FULL or steps[-1].kv_slots == 2
 
 
 @pytest.mark.parametrize("size", [(1408, 768), (1920, 1080)])
@@ -401,6 +402,9 @@ def test_the_lines_read_well() -> None:
     assert large.line == "Needs 14.1 of 12 GB · about 1 min 40 s · bf16"
     busy = replace(plan, free_bytes=round(6.5 * GIB))
     assert busy.line == "Needs 7.8 GB, 6.5 of 12 GB free · about 1 min 40 s · bf16"
+    unknown = replace(busy, total_bytes=0)
+    assert unknown.line.startswith("Needs 7.8 GB, 6.5 GB free · ")
+    assert replace(unknown, free_bytes=0).line.startswith("Peak 7.8 GB · ")
     slow = replace(
         plan, device="cpu", precision="fp32", seconds=12_000, peak_bytes=9_100_000_000, free_bytes=0
     )

@@ -8,7 +8,8 @@ import pytest
 
 from engine.errors import EffectError
 from engine.jobs import EffectJob
-from engine.planning import RATES, estimate
+from engine.planning import estimate
+from engine.planning.price import is_priced
 from engine.timeline.effects import EFFECTS, EffectKind, Engine, new_use
 from engine.timeline.model import Asset, EffectUse, MediaFacts, VideoFacts
 from engine.timeline.time import TimeRange, between
@@ -31,7 +32,7 @@ def job(
     ("kind", "engine"), [(kind, engine) for kind in EFFECTS for engine in kind.engines]
 )
 def test_every_engine_has_a_price(kind: EffectKind, engine: Engine) -> None:
-    assert engine.name in RATES
+    assert is_priced(engine.name)
     price = estimate(job(new_use(kind.name, engine.name)), cores=2)
     assert price.seconds > 1
     assert price.peak_bytes > 100_000_000

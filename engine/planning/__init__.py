@@ -1,0 +1,16 @@
+"""What a job will cost and how it runs, told before it runs: from sizes and the card alone."""
+
+from engine.planning.device import DeviceFacts, facts_of
+from engine.planning.ladder import Plan, plans, stepped_down
+from engine.planning.price import RATES, Estimate, estimate
+
+__all__ = [
+    "RATES",
+    "DeviceFacts",
+    "Estimate",
+    "Plan",
+    "estimate",
+    "facts_of",
+    "plans",
+    "stepped_down",
+]

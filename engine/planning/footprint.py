@@ -1,0 +1,184 @@
+"""FlashVSR's memory and time as a plan says it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.models.flashvsr.config import DECODERS, PROJECTORS, TRANSFORMERS
+from engine.models.wan.config import VAE_VARIANTS
+from engine.planning import sizes
+from engine.planning.device import DeviceFacts, rate
+from engine.planning.sizes import UNIT, Attending, Networks, Picture
+from engine.timeline.parameters import Value
+
+CONTEXT_BYTES = 450_000_000  # of a card, before anything is loaded: CUDA and its libraries
+PROCESS_BYTES = 600_000_000  # of a child with torch in it
+OVERLAP = 1  # blocks that neighbouring tiles share
+SLACK = 0.04  # of all that changes hands: what the allocator cannot use again
+WIDE_RATE = 1.5  # how much faster 8-bit linears are, with the conversions around them
+OFFLOAD_RATE = 8e9  # bytes in a second between card and computer
+STEP_SECONDS = 0.02  # of a chunk, whatever its size: starting a few thousand small operations
+
+ELEMENT = {"fp32": 4, "bf16": 2, "fp8": 2}  # bytes of weights and activations
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is to run, whatever the plan: networks, size, and what the effect's values say."""
+
+    networks: Networks
+    whole: Picture
+    attending: Attending
+
+
+@dataclass(frozen=True)
+class Way:
+    """How it runs: the part of a plan that the formulas need."""
+
+    precision: str
+    cache: str
+    columns: int = 1
+    rows: int = 1
+    offload: bool = False
+    kv_slots: int = 3
+
+    @property
+    def tiles(self) -> int:
+        return self.columns * self.rows
+
+    @property
+    def element(self) -> int:
+        return ELEMENT[self.precision]
+
+    @property
+    def kv_element(self) -> float:
+        """Bytes of a kept number; 8-bit ones share a scale per 128."""
+        return self.element if self.cache == "same" else 1 + 4 / 128
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes at the peak, by what they are for."""
+
+    weights: int
+    cache: int  # keys, values and memories of all tiles that are on the device
+    work: int
+    frames: int
+    rest: int  # the device's own, and what the allocator loses
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.work + self.frames + self.rest
+
+
+def run_of(engine: str, width: int, height: int, values: Mapping[str, Value]) -> Run:
+    """A run of the engine that gives width x height; sides are padded to multiples of 128."""
+    _, version, mode = engine.split("-")
+    rule = "flashvsr_v1" if version == "1.0" else "flashvsr_v1.1"
+    decoder = VAE_VARIANTS["wan2.1_vae"] if mode == "full" else DECODERS["flashvsr_tcdecoder"]
+    networks = Networks(TRANSFORMERS["flashvsr"], PROJECTORS[rule], decoder)
+    attending = Attending(
+        float(values.get("sparse_ratio", 2.0)),
+        int(values.get("local_range", 11)),
+        int(float(values.get("kv_ratio", 3.0))),
+    )
+    return Run(networks, Picture(_padded(width), _padded(height)), attending)
+
+
+def tile_of(whole: Picture, columns: int, rows: int) -> Picture:
+    """The largest tile of so many across and down; they share 128 pixels."""
+    return Picture(_longest(whole.width, columns), _longest(whole.height, rows))
+
+
+def most_tiles(side: int) -> int:
+    """Along a side: two tiles between others must not overlap."""
+    return max(1, side // UNIT // OVERLAP - 1)
+
+
+def footprint(run: Run, way: Way, device: DeviceFacts) -> Footprint:
+    """The most memory that the run needs at once, at any length."""
+    tile = tile_of(run.whole, way.columns, way.rows)
+    on_card = 1 if way.offload else way.tiles
+    cache = on_card * _tile_cache(run, way, tile)
+    work = _work_bytes(run, way, tile, device)
+    frames = sizes.frames_bytes(run.whole)
+    if way.tiles > 1 and not way.offload:  # where tiles are put together
+        frames += sizes.FIRST_FRAMES * 3 * 4 * run.whole.pixels
+    own = CONTEXT_BYTES if device.is_card else PROCESS_BYTES
+    loose = round(SLACK * (cache + work + frames)) if device.is_card else 0
+    return Footprint(_weights_bytes(run, way), cache, work, frames, own + loose)
+
+
+def seconds(
+    run: Run, way: Way, device: DeviceFacts, frames: int, cores: int | None = None
+) -> float:
+    """How long `frames` frames of one stream take, loading apart."""
+    tile = tile_of(run.whole, way.columns, way.rows)
+    attending = _attending(run, way)
+    speed = rate(device, cores)
+
+    def chunk(work: sizes.Work) -> float:
+        narrow = (work.linear + work.projection) / (WIDE_RATE if way.precision == "fp8" else 1)
+        return way.tiles * (narrow + work.attention + work.decoding) / speed + STEP_SECONDS
+
+    first = chunk(sizes.first_work(run.networks, run.whole, tile, attending))
+    later = chunk(sizes.work(run.networks, run.whole, tile, attending))
+    if way.offload:
+        moved = 2 * way.tiles * _tile_cache(run, way, tile) / OFFLOAD_RATE
+        first, later = first + moved, later + moved
+    rest = max(0, frames - sizes.FIRST_FRAMES)
+    return first + -(-rest // sizes.LATER_FRAMES) * later
+
+
+def _attending(run: Run, way: Way) -> Attending:
+    return Attending(run.attending.sparse_ratio, run.attending.reach, way.kv_slots)
+
+
+def _weights_bytes(run: Run, way: Way) -> int:
+    networks = run.networks
+    numbers = (
+        sizes.transformer_weights(networks.transformer)
+        + sizes.projector_weights(networks.projector)
+        + sizes.decoder_weights(networks.decoder)
+    )
+    narrow = sizes.narrow_weights(networks.transformer) if way.precision == "fp8" else 0
+    text = sizes.text_bytes(networks.transformer, way.element)
+    return numbers * way.element - narrow * (way.element - 1) + text
+
+
+def _tile_cache(run: Run, way: Way, tile: Picture) -> int:
+    kv = sizes.kv_bytes(run.networks.transformer, tile, _attending(run, way), way.kv_element)
+    return kv + sizes.state_bytes(run.networks, tile, way.element)
+
+
+def _work_bytes(run: Run, way: Way, tile: Picture, device: DeviceFacts) -> int:
+    """Beside the caches. On a card a whole picture is decoded beside the next chunk's work, tiles
+    are not; where caches wait elsewhere, keys and values have left before a tile is decoded.
+    """
+    networks, element = run.networks, way.element
+    attending = _attending(run, way)
+    gather = sizes.GATHER if device.is_card else sizes.GATHER_CPU
+    mixing = sizes.transformer_bytes(
+        networks.transformer, tile, element, 0 if device.has_triton else gather
+    )
+    if way.cache != "same" and not device.has_triton:  # one layer's is widened, and scaled
+        kv = sizes.kv_bytes(networks.transformer, tile, attending, element)
+        mixing += 2 * kv // networks.transformer.layers
+    before = max(mixing, sizes.projector_bytes(networks.projector, tile, element))
+    decoding = sizes.decoder_bytes(networks.decoder, tile, element)
+    if way.offload:
+        decoding -= sizes.kv_bytes(networks.transformer, tile, attending, way.kv_element)
+    beside = device.is_card and way.tiles == 1
+    return before + decoding if beside else max(before, decoding)
+
+
+def _padded(side: int) -> int:
+    return max(UNIT, -(-side // UNIT) * UNIT)
+
+
+def _longest(side: int, count: int) -> int:
+    """The longest of `count` tiles along a side, as even as blocks allow."""
+    steps = side // UNIT - OVERLAP  # what the tiles have beside one overlap
+    if count == 1 or steps < 1:
+        return side
+    lengths = [steps * (i + 1) // count - steps * i // count for i in range(count)]
+    return (max(lengths) + OVERLAP) * UNIT

@@ -1,11 +1,11 @@
 """Pictures to what FlashVSR reads, and its frames back to pictures of the wanted size."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Fit = Literal["pad", "crop"]
@@ -60,20 +60,28 @@ def placement(scaled_width: int, scaled_height: int, fit: Fit = "pad") -> Placem
 
 def prepared(picture: Tensor, place: Placement) -> Tensor:
     """A picture (h, w, 3), uint8, as the model reads it: (3, height, width), float32 in -1..1."""
-    scaled = bicubic(picture, place.scaled_width, place.scaled_height)
-    x = scaled.permute(2, 0, 1).float() / 127.5 - 1
-    right = place.width - place.scaled_width + place.left
-    bottom = place.height - place.scaled_height + place.top
-    # A negative pad cuts; replicate needs a batch axis.
-    cut = (min(0, -place.left), min(0, right), min(0, -place.top), min(0, bottom))
-    edge = (max(0, -place.left), max(0, right), max(0, -place.top), max(0, bottom))
-    return F.pad(F.pad(x, cut)[None], edge, mode="replicate")[0]
+    return signal(fitted(picture, place))
+
+
+def fitted(picture: Tensor, place: Placement) -> Tensor:
+    """As `prepared`, but in levels as uint8: a quarter of the memory while it waits."""
+    scaled = bicubic(picture, place.scaled_width, place.scaled_height).permute(2, 0, 1)
+    rows = _within(place.top, place.height, place.scaled_height).to(picture.device)
+    columns = _within(place.left, place.width, place.scaled_width).to(picture.device)
+    return scaled.index_select(1, rows).index_select(2, columns)
+
+
+def signal(levels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 levels as -1..1, computed in float32; what is floating already is only converted."""
+    if levels.is_floating_point():
+        return levels.to(dtype)
+    return levels.float().div_(127.5).sub_(1).to(dtype)
 
 
 def to_picture(frame: Tensor) -> Tensor:
     """A frame (3, H, W) in -1..1 as a picture (H, W, 3), uint8, rounded."""
     levels = ((frame.float() + 1) * 127.5).round().clamp(0, 255)
-    return levels.byte().permute(1, 2, 0)
+    return levels.byte().permute(1, 2, 0).contiguous()
 
 
 def bicubic(picture: Tensor, width: int, height: int) -> Tensor:
@@ -96,6 +104,12 @@ def _resized(picture: Tensor, size: int, axis: int) -> Tensor:
     return (total >> PRECISION).clamp(0, 255).byte()
 
 
+def _within(start: int, count: int, size: int) -> Tensor:
+    """Places start, start + 1, ... of an axis of `size`; those beyond it are its ends."""
+    return (torch.arange(count) + start).clamp(0, size - 1)
+
+
+@lru_cache(maxsize=8)
 def _taps(old: int, new: int) -> tuple[Tensor, Tensor]:
     """Which pixels each new one is made of, and their weights in fixed point: (new, taps) each."""
     scale = old / new

@@ -7,19 +7,48 @@ keeps of earlier chunks. Attributes are named as the published tensors.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from engine.models.attention import attention, block_mask, block_sparse_attention, local_blocks
-from engine.models.flashvsr.cache import SlotRing
+from engine.models.flashvsr.cache import SlotRing, block_means
 from engine.models.flashvsr.config import WINDOW, Sparsity, TransformerConfig
+from engine.models.flashvsr.steps import (
+    add,
+    add_norm,
+    feed_forward,
+    layer_norm,
+    rms_norm,
+    rms_rotate,
+)
+from engine.models.flashvsr.windows import (
+    Grid,
+    Turns,
+    from_blocks,
+    from_windows,
+    rotary_turns,
+    to_blocks,
+    to_windows,
+    windowed_turns,
+)
+from engine.models.linear import together
 
 TIMESTEP = 1000.0  # the one step that the model was trained for
 
+# Where nearly all of the multiplications are, and what may be done in 8 bits.
+LARGE_LINEARS = (
+    *(f"self_attn.{name}" for name in "qkvo"),
+    *(f"cross_attn.{name}" for name in "qo"),
+    "ffn.0",
+    "ffn.2",
+)
+
 TextCache = tuple[Tensor, Tensor]  # keys and values of the prompt in one block
-Turns = tuple[Tensor, Tensor]  # cosines and sines of every token's angles, (L, D / 2) each
 
 
 @dataclass(frozen=True)
@@ -29,26 +58,6 @@ class Condition:
     time: Tensor  # (1, dim)
     modulation: Tensor  # (1, 6, dim)
     text: tuple[TextCache, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Tokens of a chunk: frames, rows and columns; `start` is its first latent frame's number."""
-
-    frames: int
-    rows: int
-    columns: int
-    start: int = 0
-
-    def __post_init__(self) -> None:
-        """Whole windows only."""
-        sizes = (self.frames, self.rows, self.columns)
-        assert all(n > 0 and n % w == 0 for n, w in zip(sizes, WINDOW, strict=True)), sizes
-
-    @property
-    def blocks(self) -> tuple[int, int]:
-        """Blocks down and across."""
-        return self.rows // WINDOW[1], self.columns // WINDOW[2]
 
 
 class RMSNorm(nn.Module):
@@ -61,9 +70,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., dim)."""
-        wide = x.float()
-        scale = torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + self.eps)
-        return (wide * scale).to(x.dtype) * self.weight
+        return rms_norm(x, self.weight, self.eps)
 
 
 class Projections(nn.Module):
@@ -89,12 +96,25 @@ class SelfAttention(Projections):
     def forward(
         self, x: Tensor, turns: Turns, grid: Grid, ring: SlotRing, sparsity: Sparsity
     ) -> Tensor:
-        """x: (1, L, dim), frame by frame, row by row. Leaves this chunk's slots in the ring."""
-        q = rotate(rearrange(self.norm_q(self.q(x)), "b l (n d) -> b l n d", n=self.heads), turns)
-        k = rotate(rearrange(self.norm_k(self.k(x)), "b l (n d) -> b l n d", n=self.heads), turns)
-        v = rearrange(self.v(x), "b l (n d) -> b l n d", n=self.heads)
-        mixed = streamed_attention(q, k, v, grid, ring, sparsity)
-        y: Tensor = self.o(rearrange(mixed, "b l n d -> b l (n d)"))
+        """x: (1, L, dim) and turns, window by window. Leaves this chunk's slots in the ring."""
+        q, k, v = together(x, [self.q, self.k, self.v])
+        shape = "1 (s k t) (n d) -> n s k t d"
+        values = rearrange(v, shape, n=self.heads, s=grid.slots, t=prod(WINDOW))
+        # Each slot goes straight to its place: the keys as they are turned, the values as they are.
+        slots = zip(
+            ring.fresh(values),
+            k.chunk(grid.slots, dim=1),
+            values.unbind(1),
+            *(turn.chunk(grid.slots) for turn in turns),
+            strict=True,
+        )
+        for (k_room, v_room), slot, value, cos, sin in slots:
+            rms_rotate(slot, self.norm_k.weight, self.norm_k.eps, (cos, sin), k_room)
+            v_room.copy_(value)
+        queries = torch.empty(values.flatten(1, 2).shape, dtype=q.dtype, device=q.device)
+        rms_rotate(q, self.norm_q.weight, self.norm_q.eps, turns, queries)
+        mixed = _attended(queries, grid, ring, sparsity)
+        y: Tensor = self.o(rearrange(mixed, "n k t d -> 1 (k t) (n d)"))
         return y
 
 
@@ -146,16 +166,25 @@ class Block(nn.Module):
         grid: Grid,
         ring: SlotRing,
         sparsity: Sparsity,
+        is_windowed: bool = False,
     ) -> Tensor:
-        """x: (1, L, dim); modulation: (1, 6, dim), of the time."""
-        m = (self.modulation + modulation).chunk(6, dim=1)
-        shift1, scale1, gate1, shift2, scale2, gate2 = m
-        y = self.norm1(x) * (1 + scale1) + shift1
-        x = x + gate1 * self.self_attn(y, turns, grid, ring, sparsity)
-        x = x + self.cross_attn(self.norm3(x), text)
-        y = self.norm2(x) * (1 + scale2) + shift2
-        x = x + gate2 * self.ffn(y)
-        return x  # noqa: RET504 - typed, unlike what a layer returns
+        """x: (1, L, dim); modulation: (1, 6, dim), of the time.
+
+        Tokens, in x, turns and the result, are frame by frame, or, if `is_windowed`, window by
+        window: then nothing is copied to be put in order.
+        """
+        if not is_windowed:
+            windowed = to_windows(x, grid), modulation, text, windowed_turns(turns, grid)
+            y = self.forward(*windowed, grid, ring, sparsity, is_windowed=True)
+            return from_windows(y, grid)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + modulation)[0].unbind()
+        y = layer_norm(x, 1 + scale1, shift1, self.norm1.eps)
+        y = self.self_attn(y, turns, grid, ring, sparsity)
+        x, y = add_norm(x, y, gate1, self.norm3.weight, self.norm3.bias, self.norm3.eps)
+        y = self.cross_attn(y, text)
+        x, y = add_norm(x, y, None, 1 + scale2, shift2, self.norm2.eps)
+        y = feed_forward(y, self.ffn)
+        return add(x, y, gate2)
 
 
 class Head(nn.Module):
@@ -170,8 +199,8 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """x: (1, L, dim); time: (1, dim)."""
-        shift, scale = (self.modulation + time[:, None]).chunk(2, dim=1)
-        y: Tensor = self.head(self.norm(x) * (1 + scale) + shift)
+        shift, scale = (self.modulation + time[:, None])[0].unbind()
+        y: Tensor = self.head(layer_norm(x, 1 + scale, shift, self.norm.eps))
         return y
 
 
@@ -183,7 +212,7 @@ class Transformer(nn.Module):
         self.config = config
         dim = config.dim
         self.patch_embedding = nn.Conv3d(config.in_dim, dim, config.patch, stride=config.patch)
-        self.text_embedding = nn.Sequential(
+        self.text_embedding: nn.Module = nn.Sequential(
             nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
         )
         self.time_embedding = nn.Sequential(
@@ -194,7 +223,11 @@ class Transformer(nn.Module):
         self.head = Head(config)
 
     def condition(self, context: Tensor, timestep: float = TIMESTEP) -> Condition:
-        """What every chunk of a run shares. context: (1, S, text_dim), the prompt's states."""
+        """What every chunk of a run shares. context: (1, S, text_dim), the prompt's states.
+
+        Not after `forget_text`.
+        """
+        assert not isinstance(self.text_embedding, nn.Identity), "the text's layers are gone"
         weight = self.patch_embedding.weight
         wave = sinusoid(timestep, self.config.freq_dim).to(weight)
         time: Tensor = self.time_embedding(wave)
@@ -203,9 +236,17 @@ class Transformer(nn.Module):
         caches = [_block(b).cross_attn.cache(text) for b in self.blocks]
         return Condition(time, modulation, tuple(caches))
 
-    def rings(self, sparsity: Sparsity) -> list[SlotRing]:
-        """Empty rings, one per block, for a new stream."""
-        return [SlotRing(sparsity.kv_slots) for _ in self.blocks]
+    def forget_text(self) -> None:
+        """Free the layers that only `condition` needs: one condition serves every later stream."""
+        self.text_embedding = nn.Identity()
+        for block in self.blocks:
+            cross = _block(block).cross_attn
+            for name in ("k", "v", "norm_k"):
+                setattr(cross, name, nn.Identity())
+
+    def rings(self, sparsity: Sparsity, dtype: torch.dtype | None = None) -> list[SlotRing]:
+        """Empty rings, one per block, for a new stream; dtype as a ring's."""
+        return [SlotRing(sparsity.kv_slots, dtype) for _ in self.blocks]
 
     def forward(
         self,
@@ -223,27 +264,31 @@ class Transformer(nn.Module):
         block l; start: number of the first latent frame in the stream. `on_block` is called after
         each block, and may raise.
         """
-        x = self.patch_embedding(latents)
-        grid = Grid(x.shape[2], x.shape[3], x.shape[4], start)
-        turns = rotary_turns(grid, self.config.dim // self.config.heads, x.device)
-        x = rearrange(x, "b c t h w -> b (t h w) c")
+        t, h, w = self.config.patch
+        frames, rows, columns = (n // p for n, p in zip(latents.shape[2:], (t, h, w), strict=True))
+        grid = Grid(frames, rows, columns, start)
+        head_dim = self.config.dim // self.config.heads
+        turns = rotary_turns(grid, head_dim, latents.device, is_windowed=True)
+        x = self._embedded(latents, grid)
+        time, modulation = condition.time, condition.modulation
         for i, block in enumerate(self.blocks):
             if i < len(low_quality):
-                x = x + low_quality[i]
-            x = block(x, condition.modulation, condition.text[i], turns, grid, rings[i], sparsity)
+                x = add(x, to_windows(low_quality[i], grid))
+            text, ring = condition.text[i], rings[i]
+            x = block(x, modulation, text, turns, grid, ring, sparsity, is_windowed=True)
             if on_block is not None:
                 on_block()
+        pattern = "1 (s r c t h w) (u p q d) -> 1 d (s t u) (r h p) (c w q)"
+        patches: Tensor = self.head(x, time)
+        return rearrange(patches, pattern, u=t, p=h, q=w, **grid.sizes)
+
+    def _embedded(self, latents: Tensor, grid: Grid) -> Tensor:
+        """Tokens of patches, window by window: the convolution as a product of matrices."""
         t, h, w = self.config.patch
-        patches: Tensor = self.head(x, condition.time)
-        return rearrange(
-            patches,
-            "b (f r s) (t h w c) -> b c (f t) (r h) (s w)",
-            f=grid.frames,
-            r=grid.rows,
-            t=t,
-            h=h,
-            w=w,
-        )
+        pattern = "1 d (s t u) (r h p) (c w q) -> 1 (s r c t h w) (d u p q)"
+        patches = rearrange(latents, pattern, u=t, p=h, q=w, **grid.sizes)
+        layer = self.patch_embedding
+        return F.linear(patches, layer.weight.flatten(1), layer.bias)
 
 
 def streamed_attention(
@@ -255,46 +300,22 @@ def streamed_attention(
     """
     blocks = to_blocks(q, grid)
     ring.append(to_blocks(k, grid), to_blocks(v, grid))
-    keys, values = ring.held()
-    queries = blocks.flatten(1, 2)
-    local = local_blocks(*grid.blocks, sparsity.reach, q.device)
-    mask = block_mask(block_means(queries), block_means(keys), local, sparsity.pairs)
-    mixed = block_sparse_attention(queries, keys, values, mask)
-    ring.trim()
+    mixed = _attended(blocks.flatten(1, 2), grid, ring, sparsity)
     return from_blocks(mixed.reshape(blocks.shape), grid)
 
 
-def block_means(x: Tensor) -> Tensor:
-    """Mean over the tokens of each block, (N, K, T, D) -> (N, K, D), in float32."""
-    return x.mean(dim=2, dtype=torch.float32)
+def _attended(queries: Tensor, grid: Grid, ring: SlotRing, sparsity: Sparsity) -> Tensor:
+    """Queries (N, K, T, D) on all that the ring holds; its oldest slot may leave after that."""
+    local = _local_blocks(*grid.blocks, sparsity.reach, queries.device)
+    mask = block_mask(block_means(queries), ring.means(), local, sparsity.pairs)
+    mixed = block_sparse_attention(queries, *ring.held(), mask)
+    ring.trim()
+    return mixed
 
 
-def to_blocks(x: Tensor, grid: Grid) -> Tensor:
-    """(1, L, N, D) -> (N, slots, n, 128, D): slots of windows, rows first."""
-    t, h, w = WINDOW
-    rows, columns = grid.blocks
-    return rearrange(
-        x,
-        "1 (s t r h c w) n d -> n s (r c) (t h w) d",
-        t=t,
-        r=rows,
-        h=h,
-        c=columns,
-        w=w,
-    )
-
-
-def from_blocks(x: Tensor, grid: Grid) -> Tensor:
-    """The inverse of `to_blocks`."""
-    t, h, w = WINDOW
-    return rearrange(
-        x,
-        "n s (r c) (t h w) d -> 1 (s t r h c w) n d",
-        r=grid.blocks[0],
-        t=t,
-        h=h,
-        w=w,
-    )
+@lru_cache(maxsize=4)
+def _local_blocks(rows: int, columns: int, reach: int, device: torch.device) -> Tensor:
+    return local_blocks(rows, columns, reach, device)
 
 
 def sinusoid(timestep: float, dim: int) -> Tensor:
@@ -303,38 +324,6 @@ def sinusoid(timestep: float, dim: int) -> Tensor:
     rates = 10000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = timestep * rates
     return torch.cat([angles.cos(), angles.sin()])[None]
-
-
-def rotary_turns(grid: Grid, dim: int, device: torch.device | str = "cpu") -> Turns:
-    """How far each token's channel pairs turn, for heads of `dim`: from float64 angles.
-
-    Su et al. 2021 (arXiv 2104.09864), in three axes: a third of the channels for rows, a third for
-    columns, the rest for time, where latent frames count on from the stream's beginning.
-    """
-    side = dim // 3
-    axes = (
-        (torch.arange(grid.start, grid.start + grid.frames), dim - 2 * side),
-        (torch.arange(grid.rows), side),
-        (torch.arange(grid.columns), side),
-    )
-    parts = []
-    for axis, (positions, size) in enumerate(axes):
-        rates = 10000.0 ** (-torch.arange(0, size - 1, 2, dtype=torch.float64) / size)
-        angles = positions.double()[:, None] * rates
-        shape = [1, 1, 1, rates.shape[0]]
-        shape[axis] = positions.shape[0]
-        parts.append(
-            angles.reshape(shape).expand(grid.frames, grid.rows, grid.columns, rates.shape[0])
-        )
-    angles = torch.cat(parts, dim=3).flatten(0, 2)
-    return angles.cos().float().to(device), angles.sin().float().to(device)
-
-
-def rotate(x: Tensor, turns: Turns) -> Tensor:
-    """x: (1, L, N, D) with its adjacent pairs turned, in float32."""
-    cos, sin = turns[0][:, None], turns[1][:, None]
-    a, b = rearrange(x.float(), "b l n (d two) -> two b l n d", two=2)
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2).to(x.dtype)
 
 
 def _block(module: nn.Module) -> Block:

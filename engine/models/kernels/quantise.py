@@ -1,0 +1,34 @@
+"""Rows of activations in 8 bits, each with its scale, in one pass."""
+
+# mypy: disable-error-code="import-untyped, import-not-found, untyped-decorator, no-untyped-def"
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+def rows_to_eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x: (M, K) in float8_e4m3fn, and each row's scale, (M, 1), float32: their product is x."""
+    x = x.contiguous()
+    rows, columns = x.shape
+    packed = torch.empty_like(x, dtype=torch.float8_e4m3fn)
+    scale = torch.empty((rows, 1), dtype=torch.float32, device=x.device)
+    width = triton.next_power_of_2(columns)
+    warps = 8 if width <= 4096 else 16
+    largest = torch.finfo(torch.float8_e4m3fn).max
+    _rows[(rows,)](x, packed, scale, columns, largest, WIDTH=width, num_warps=warps)
+    return packed, scale
+
+
+@triton.jit
+def _rows(x_at, packed_at, scale_at, columns, largest, WIDTH: tl.constexpr):
+    """One row a program."""
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, WIDTH)
+    inside = column < columns
+    x = tl.load(x_at + row * columns + column, mask=inside, other=0.0).to(tl.float32)
+    scale = tl.maximum(tl.max(tl.abs(x), axis=0), 1e-12) / largest
+    packed = tl.minimum(tl.maximum(x / scale, -largest), largest)
+    tl.store(packed_at + row * columns + column, packed.to(packed_at.dtype.element_ty), mask=inside)
+    tl.store(scale_at + row, scale)

@@ -4,18 +4,19 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self, TextIO
 
 from desktop.settings import folders
-from desktop.wording import duration_text
+from desktop.wording import duration_text, size_text
 from engine.errors import (
     Cancelled,
     EngineError,
     MediaError,
+    WeightsError,
     WorkerError,
 )
 from engine.jobs import ExportJob, Job, JobResult
@@ -34,13 +35,18 @@ from engine.worker.messages import (
     Progress,
     Ready,
     Refused,
+    Scanning,
+    ScanWeights,
     Start,
+    WeightsFound,
 )
 
 # Ctrl C, the system's wish, and the terminal's end, which Windows tells in another way.
 ENDINGS = [signal.SIGINT, signal.SIGTERM]
 if sys.platform != "win32":
     ENDINGS.append(signal.SIGHUP)
+
+_WIDTH = 94  # of a line with all there can be
 
 
 class Bar:
@@ -58,16 +64,19 @@ class Bar:
         self._last = now
         part = progress.done / max(1, progress.total)
         filled = round(part * 28)
+        amount = ""
+        if progress.stage in ("download", "verify", "hash"):
+            amount = f"  {size_text(progress.done)} of {size_text(progress.total)}"
         left = (
             f"  {duration_text(progress.seconds_left)} left" if progress.seconds_left >= 0 else ""
         )
-        line = f"{progress.stage:<8} {'█' * filled}{'░' * (28 - filled)} {part:4.0%}{left}"
-        self._out.write(f"\r{line:<70}")
+        line = f"{progress.stage:<8} {'█' * filled}{'░' * (28 - filled)} {part:4.0%}{amount}{left}"
+        self._out.write(f"\r{line:<{_WIDTH}}")
         self._out.flush()
 
     def clear(self) -> None:
         if self._shown:
-            self._out.write("\r" + " " * 70 + "\r")
+            self._out.write("\r" + " " * _WIDTH + "\r")
             self._out.flush()
 
 
@@ -147,6 +156,27 @@ class MediaChild(Child):
             if isinstance(event, Refused) and event.ask == self._asks:
                 raise MediaError(event.message, event.hint, event.details)
 
+    def weights(
+        self, places: Sequence[str], memory: str, words: Mapping[str, str], bar: Bar
+    ) -> WeightsFound:
+        """What weights lie in the folders `places`. Raises WeightsError."""
+        self._asks += 1
+        ask = ScanWeights(ask=self._asks, folders=tuple(places), memory=memory, words=dict(words))
+        self._client.send(ask)
+        try:
+            while True:
+                match self._next():
+                    case Scanning(stage=stage, done=done, total=total):
+                        bar.show(Progress(job="", stage=stage, done=done, total=total))
+                    case WeightsFound() as found if found.ask == ask.ask:
+                        return found
+                    case Refused() as refused if refused.ask == ask.ask:
+                        raise WeightsError(refused.message, refused.hint, refused.details)
+                    case _:
+                        pass
+        finally:
+            bar.clear()
+
     def asset(self, path: Path) -> Asset:
         """`path` as an asset. Raises MediaError."""
         found = self.probe(path)
@@ -166,4 +196,4 @@ def error_of(failed: Failed) -> EngineError:
     if kind is None or kind is WorkerError:  # a fault of ours, or its end: only the log says more
         hint = f"Try again. The log is in {folders().logs}."
         return (kind or EngineError)(failed.message, hint, failed.details)
-    return kind(failed.message, failed.hint, failed.details)
+    return kind(failed.message, f"{failed.kept} {failed.hint}".strip(), failed.details)

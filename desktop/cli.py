@@ -18,6 +18,7 @@ from desktop import naming
 from desktop.assembling import assembled, project_of, range_of
 from desktop.child import Bar, MediaChild
 from desktop.cli_models import bake_models
+from desktop.cli_weights import weights_command
 from desktop.options import UsageError, clip_of, dissolves_of, parser, spelled_out
 from desktop.settings import folders, load_settings
 from desktop.wording import size_text
@@ -29,6 +30,7 @@ from engine.errors import (
     MediaError,
     OutputError,
     ProjectError,
+    WeightsError,
     WorkerError,
 )
 from engine.jobs import ExportJob, ExportOptions, Format, Sound
@@ -46,7 +48,7 @@ from engine.worker.logs import new_log
 def exit_code(error: EngineError) -> int:
     """The documented exit code of an error."""
     match error:
-        case MediaError() | ProjectError():
+        case MediaError() | ProjectError() | WeightsError():
             return 3
         case OutputError():
             return 4
@@ -73,8 +75,9 @@ def run(arguments: list[str]) -> int:
         if not as_json:
             print(error.usage, end="", file=sys.stderr)
         return _fail(as_json, f"{error}.", f"See `{error.command} --help`.", 2)
-    except (Cancelled, KeyboardInterrupt):
-        return _fail(as_json, "Cancelled; nothing was written.", "", 130)
+    except (Cancelled, KeyboardInterrupt) as error:
+        said = str(error) or "nothing was written."
+        return _fail(as_json, f"Cancelled; {said}", "", 130)
     except EngineError as error:
         return _fail(as_json, error.message, error.hint, exit_code(error))
     except Exception:  # noqa: BLE001  (the one boundary of this process)
@@ -110,6 +113,8 @@ def _done(arguments: list[str], as_json: bool) -> int:
             answer = convert_command(chosen)
         case "assemble":
             answer = assemble_command(chosen, dissolves)
+        case "weights":
+            answer = weights_command(chosen)
         case _:
             answer = export_command(chosen)
     return _tell(json.dumps(answer, ensure_ascii=False) if as_json else answer["text"])

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from desktop.wording import own_version
 from engine.jobs import DITHERS, Format, Sound
+from engine.library.catalog import WORDS
 from engine.timeline.effects import EFFECTS
 from engine.timeline.time import ZERO
 
@@ -16,7 +17,7 @@ EXIT_CODES = """exit codes:
   0    done
   1    a fault of Reelwright
   2    the command line is wrong: an unknown option, effect, engine or value
-  3    an input cannot be read
+  3    an input cannot be read, or weights are missing, damaged or cannot be fetched
   4    the output cannot be written
   5    a background process could not be started or ended without an answer
   130  cancelled
@@ -111,6 +112,14 @@ def parser() -> argparse.ArgumentParser:
     effect.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the engine"
     )
+    effect.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="look for weights there too, this once",
+    )
     _export_options(effect)
 
     convert = command("convert", "Make a GIF or MP4 of a file: loop, ping-pong, cut, scale.")
@@ -135,7 +144,37 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("project", type=Path, metavar="PROJECT")
     export.add_argument("output", metavar="OUT", help="a file, or a folder")
     _export_options(export)
+
+    _weights_actions(command("weights", "List the weights of models, name folders, fetch files."))
     return top
+
+
+def _weights_actions(to: argparse.ArgumentParser) -> None:
+    to.set_defaults(action="")
+    actions = to.add_subparsers(dest="action", metavar="ACTION")
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text, description=text)
+        # no default: what stands before the action would be lost
+        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+        return made
+
+    action("list", "List folders and families: what is found, missing, refused.")
+    action("scan", "The same, and look at every file anew.")
+    add = action("add", "Look for weights in more folders, ComfyUI's for one.")
+    add.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    remove = action("remove", "Look there no more; nothing on disk changes.")
+    remove.add_argument("folder", type=Path, metavar="FOLDER")
+    say = action("say", "Say which FlashVSR a folder or file is; both versions look alike.")
+    say.add_argument("path", type=Path, metavar="FOLDER")
+    say.add_argument("word", choices=WORDS, help="wan: it is Wan's own, not FlashVSR's")
+    get = action("get", "Fetch what a family lacks, after size, licence and source are shown.")
+    get.add_argument("family", metavar="FAMILY", help="see `reelwright weights`")
+    get.add_argument("--part", action="append", default=[], help="only this one")
+    get.add_argument("--source", default="", metavar="LABEL", help="where there is a choice: fp8")
+    get.add_argument("--yes", action="store_true", help="do not ask")
+    get.add_argument("--to", type=Path, metavar="FOLDER", help="default: the download folder")
+    get.add_argument("--mirror", default="", metavar="URL", help="instead of Hugging Face")
 
 
 def _export_options(to: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from desktop.settings import Folders, SettingsStore
 from desktop.weights_places import (
     absolute,
     download_folder,
+    make_own,
     memory_file,
     mirror,
     offered,
@@ -82,6 +83,7 @@ class WeightsLibrary(QObject):
             self._is_due = True
             return
         settings = self._settings.value
+        make_own(self._places)
         self._ask = self._service.ask(
             lambda number: ScanWeights(
                 ask=number,

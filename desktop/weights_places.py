@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from desktop.settings import Folders, Settings
@@ -13,6 +14,12 @@ _COMFYUI = ("~/ComfyUI", "~/Documents/ComfyUI", "~/comfy/ComfyUI")
 def download_folder(settings: Settings, folders: Folders) -> Path:
     """Where downloads go."""
     return absolute(settings.weights_download or folders.data / "weights")
+
+
+def make_own(folders: Folders) -> None:
+    """Makes the folder that is ours, so that it can be looked through and files put there."""
+    with suppress(OSError):  # then the scan says what is wrong with it
+        (folders.data / "weights").mkdir(parents=True, exist_ok=True)
 
 
 def searched(settings: Settings, folders: Folders, more: Iterable[Path] = ()) -> tuple[str, ...]:

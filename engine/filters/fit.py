@@ -6,9 +6,7 @@ import numpy as np
 from engine.filters.pixels import Picture
 
 
-def inner_size(
-    size: tuple[int, int], width: int, height: int, fit: str
-) -> tuple[int, int]:
+def inner_size(size: tuple[int, int], width: int, height: int, fit: str) -> tuple[int, int]:
     """What a picture of `size` becomes in (width, height): smaller only where `fit` is "bars"."""
     if fit != "bars":
         return width, height

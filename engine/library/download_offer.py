@@ -174,9 +174,9 @@ def size_text(size_bytes: int) -> str:
 
 
 def share(done_bytes: int, total_bytes: int) -> str:
-    """«4.8 of 14.3 GB»."""
+    """«4.8 of 14.3 GB», «2.0 MB of 0.6 GB»."""
     done, total = size_text(done_bytes), size_text(total_bytes)
-    if total_bytes >= 100_000_000:
+    if total_bytes >= 100_000_000 and done_bytes >= 50_000_000:
         done = f"{done_bytes / 1e9:.1f} GB"
     return f"{done.split()[0] if done.split()[1] == total.split()[1] else done} of {total}"
 

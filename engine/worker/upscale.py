@@ -80,7 +80,9 @@ class Upscaler:
             self._resident.use(self._key(stage, plan), lambda: self._load(stage, plan)) as models,
         ):
             ask = _ask(stage.values, plan, width, height)
-            for index, picture in zip(span, restored(models, source, span, ask, check), strict=True):
+            for index, picture in zip(
+                span, restored(models, source, span, ask, check), strict=True
+            ):
                 yield source.finished(index, picture.numpy())
 
     def step_down(self, error: OutOfMemory, at: int) -> str:

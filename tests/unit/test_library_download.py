@@ -142,6 +142,7 @@ def test_a_mirror_that_is_no_web_address_is_told(mirror: str) -> None:
 def test_sizes_read_as_people_write_them() -> None:
     assert share(4_800_000_000, 14_300_000_000) == "4.8 of 14.3 GB"
     assert share(3_000_000, 4_200_000) == "3.0 of 4.2 MB"
+    assert share(3_000_000, 4_200_000_000) == "3.0 MB of 4.2 GB"
     assert size_text(318_400_000_000) == "318 GB"
 
 

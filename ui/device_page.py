@@ -9,6 +9,7 @@ from ui.fields import NumberField
 from ui.inputs import Segments, Switch
 from ui.panels import Sign, column, hairline, row
 from ui.preferences_pages import SettingsPage
+from ui.weights_rows import order_keys
 
 GIB = 1 << 30  # a card's memory is counted in these, a disk in powers of ten
 PRECISIONS = (("auto", "Auto"), ("bf16", "bf16"), ("fp8", "fp8"), ("fp32", "fp32"))
@@ -18,7 +19,7 @@ class DevicePage(SettingsPage):
     title, icon = "Device", "chip"
     precision_requested = Signal(str)
     attention_requested = Signal(str)
-    limit_requested = Signal(int)  # bytes, 0: all that is free
+    limit_requested = Signal(object)  # int bytes, 0: all that is free
     processor_requested = Signal(bool)
     keep_requested = Signal(bool)
 
@@ -106,6 +107,7 @@ class DevicePage(SettingsPage):
 
     def set_attention(self, chosen: str, modes: tuple[ModeRow, ...]) -> None:
         self._attention.show_modes(chosen, modes)
+        order_keys(self)
 
     def set_limit(self, limit_bytes: int, likely_bytes: int = 0) -> None:
         """The limit, 0 for none; `likely_bytes` stands in the field before one is set."""

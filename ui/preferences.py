@@ -1,7 +1,9 @@
 """The preferences: a list of pages, a search over all of them, and the pages."""
 
+from itertools import pairwise
+
 from PySide6.QtCore import QRect, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QApplication,
@@ -26,9 +28,13 @@ from ui.preferences_pages import (
 )
 from ui.sheet import Sheet
 from ui.weights_page import BY_HAND, WeightsPage
+from ui.weights_rows import order_keys
 
 SIZE = QSize(1096, 760)
 LIST, FOOT = 184, 51
+PAGES: tuple[type[SettingsPage | WeightsPage], ...] = (
+    GeneralPage, AppearancePage, KeyboardPage, WeightsPage, CachePage, DevicePage,
+)  # fmt: skip
 ROOM = 12  # between the dialog and the edge of a small window
 
 
@@ -40,12 +46,6 @@ class PreferencesDialog(Sheet):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Preferences", parent)
         self.setFixedSize(_within(parent))
-        self.general, self.appearance = GeneralPage(self), AppearancePage(self)
-        self.keyboard, self.weights = KeyboardPage(self), WeightsPage(self)
-        self.cache, self.device = CachePage(self), DevicePage(self)
-        self._pages: tuple[SettingsPage | WeightsPage, ...] = (
-            self.general, self.appearance, self.keyboard, self.weights, self.cache, self.device,
-        )  # fmt: skip
         self._torch = ""
         self._add_search()
         across = row(gap=0)
@@ -54,6 +54,12 @@ class PreferencesDialog(Sheet):
         line.setFixedWidth(1)
         across.addWidget(line)
         right = column()
+        self.general, self.appearance = GeneralPage(self), AppearancePage(self)
+        self.keyboard, self.weights = KeyboardPage(self), WeightsPage(self)
+        self.cache, self.device = CachePage(self), DevicePage(self)
+        self._pages: tuple[SettingsPage | WeightsPage, ...] = (
+            self.general, self.appearance, self.keyboard, self.weights, self.cache, self.device,
+        )  # fmt: skip
         self._stack = QStackedWidget(self)
         for page in self._pages:
             self._stack.addWidget(page)
@@ -71,6 +77,11 @@ class PreferencesDialog(Sheet):
         self.column.addLayout(across, 1)
         for page in self._pages:
             page.bar().rangeChanged.connect(self._show_foot)
+            button = self._buttons[page.title]
+            button.toggled.connect(lambda on, page=page: self._turn_to(page) if on else None)
+        order_keys(self)
+        for one, following in pairwise((self._search, *self._crosses, self._buttons["General"])):
+            self.setTabOrder(one, following)
         self.show_page("General")
 
     # Building
@@ -89,6 +100,7 @@ class PreferencesDialog(Sheet):
         line = head.layout() if head is not None else None
         if isinstance(line, QHBoxLayout):
             line.insertWidget(line.count() - 1, self._search)
+        self._crosses = head.findChildren(QAbstractButton) if head is not None else []
 
     def _list(self) -> QWidget:
         listed = QWidget(self)
@@ -96,9 +108,8 @@ class PreferencesDialog(Sheet):
         listed.setAccessibleName("Pages")
         inner = column(listed, (8, 12, 8, 12), 2)
         self._buttons: dict[str, PageButton] = {}
-        for page in self._pages:
+        for page in PAGES:
             button = PageButton(page.title, page.icon, listed)
-            button.toggled.connect(lambda on, page=page: self._turn_to(page) if on else None)
             inner.addWidget(button)
             self._buttons[page.title] = button
         inner.addStretch(1)
@@ -144,6 +155,9 @@ class PreferencesDialog(Sheet):
     def _turn_to(self, page: SettingsPage | WeightsPage) -> None:
         if self._nothing is not self._stack.currentWidget() or self._matching():
             self._stack.setCurrentWidget(page)
+        for title, button in self._buttons.items():
+            shown = title == page.title
+            button.setFocusPolicy(FROM_KEYS if shown else Qt.FocusPolicy.NoFocus)
         self._show_foot()
         self.page_shown.emit(page.title)
 
@@ -177,6 +191,10 @@ class PreferencesDialog(Sheet):
         else:
             self._stack.setCurrentIndex(list(self._buttons).index(self.page()))
         self._show_foot()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._search.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter acts only where the focus is; Esc takes back a question or the search first."""

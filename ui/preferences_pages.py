@@ -209,7 +209,7 @@ class KeyboardPage(SettingsPage):
 class CachePage(SettingsPage):
     title, icon = "Cache", "folder"
     open_requested = Signal()
-    limit_requested = Signal(int)  # bytes
+    limit_requested = Signal(object)  # int bytes
     clear_requested = Signal()
 
     def build(self) -> None:

@@ -302,8 +302,8 @@ class FamilyBlock(QWidget):
         self._body.setVisible(opened)
         self.head.show_row(self.shown, opened)
 
-    def show_row(self, shown: FamilyRow) -> None:
-        """Shows the family as it is now; what is open stays open."""
+    def show_row(self, shown: FamilyRow) -> bool:
+        """Shows the family as it is now, what is open stays open; whether rows were made anew."""
         same = self.shown.asks == shown.asks and [p.name for p in self.shown.parts] == [
             p.name for p in shown.parts
         ]
@@ -317,6 +317,7 @@ class FamilyBlock(QWidget):
         self._offer_row.show_offer(shown.offer_line, shown.by_hand)
         if self.is_asking() and not shown.can_get:
             self._offer.hide()
+        return not same
 
     def focusable(self) -> list[Line]:
         """The rows that Up and Down go through."""

@@ -5,10 +5,10 @@ from PySide6.QtGui import QIcon, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QScrollBar, QWidget
 
 from ui import theme
-from ui.controls import label, paint_ring, push_button, with_help
+from ui.controls import Elided, label, paint_ring, push_button, with_help
 from ui.panels import EmptyState, column, hairline, row
 from ui.weights_family import FamilyBlock
-from ui.weights_rows import ATTENTION, Box, FamilyRow, FolderLine, FolderRow, Line
+from ui.weights_rows import ATTENTION, Box, FamilyRow, FolderLine, FolderRow, Line, order_keys
 
 EXPLAINED = (
     "Files are recognised by what is in them, not by name. "
@@ -62,7 +62,8 @@ class WeightsPage(QWidget):
         line.addWidget(self._scan)
         line.addWidget(add)
         inner.addLayout(line)
-        inner.addWidget(label(EXPLAINED, "small", tone="text2", parent=head))
+        self._explained = Elided(EXPLAINED, "small", token="text2", parent=head)
+        inner.addWidget(self._explained)
         return head
 
     def _content(self) -> QWidget:
@@ -118,8 +119,9 @@ class WeightsPage(QWidget):
     def set_families(self, rows: tuple[FamilyRow, ...]) -> None:
         """The families in their order; what is open stays open."""
         if list(self._families) == [one.name for one in rows]:
-            for shown in rows:
-                self._families[shown.name].show_row(shown)
+            changed = [self._families[shown.name].show_row(shown) for shown in rows]
+            if any(changed):
+                order_keys(self)
         else:
             self._fill_families(rows)
         ready = sum(bool(one.chip) and one.chip_kind != ATTENTION for one in rows)
@@ -129,9 +131,13 @@ class WeightsPage(QWidget):
             self._is_fresh = False
             self._open_first_trouble(rows)
 
-    def set_scanning(self, scanning: bool, done: int = 0, total: int = 0) -> None:
-        """Whether folders are being looked through, and how many files are."""
-        self._scan.show_scanning(scanning, done, total)
+    def set_scanning(self, scanning: bool, fraction: float = 0.0, words: str = "") -> None:
+        """Whether folders are being looked through, and how far: «12 of 41»."""
+        self._scan.show_scanning(scanning, fraction, words)
+
+    def set_problem(self, text: str) -> None:
+        """Why the last scan failed, "" where it did not."""
+        self._explained.set_text(text or EXPLAINED, "warn" if text else "text2")
 
     def set_search(self, words: str) -> bool:
         """Shows the families that match; whether anything on the page does."""
@@ -198,6 +204,7 @@ class WeightsPage(QWidget):
             line.stepped.connect(self._step)
             self._folder_box.lines.addWidget(line)
             self._folders.append(line)
+        order_keys(self)
 
     def _fill_families(self, rows: tuple[FamilyRow, ...]) -> None:
         opened = {name for name, block in self._families.items() if block.is_open()}
@@ -214,6 +221,7 @@ class WeightsPage(QWidget):
             block.set_open(shown.name in opened)
             self._family_box.lines.addWidget(block)
             self._families[shown.name] = block
+        order_keys(self)
         self.set_search(self._words)
 
     def _hide_first_line(self) -> None:
@@ -261,18 +269,16 @@ class ScanButton(QPushButton):
         self._blank = QIcon(blank)
         self.setIcon(theme.icon("retry", "text"))
         self.setIconSize(blank.size())
-        self.show_scanning(False, 0, 0)
+        self.show_scanning(False, 0.0, "")
 
-    def show_scanning(self, scanning: bool, done: int, total: int) -> None:
+    def show_scanning(self, scanning: bool, fraction: float, words: str) -> None:
         if scanning and not self.is_scanning:
             self.setMinimumWidth(max(self.width(), self.sizeHint().width()))
         if scanning != self.is_scanning:
             self.setIcon(self._blank if scanning else theme.icon("retry", "text"))
-        self.is_scanning = scanning
-        self._fraction = done / total if total else 0.0
-        words = f"{done} of {total}" if total else "Reading…"
-        self.setText(words if scanning else self.WORDS)
-        with_help(self, f"Scanning: {words} files" if scanning else self.WORDS)
+        self.is_scanning, self._fraction = scanning, fraction
+        self.setText(words or "Reading…" if scanning else self.WORDS)
+        with_help(self, f"Scanning, {words}".rstrip(", ") if scanning else self.WORDS)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -1,6 +1,7 @@
 """What the page of weights shows, as values, and the rows of folders, families and downloads."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
@@ -13,7 +14,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
 )
-from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QFrame, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
 from ui import theme
 from ui.controls import Chip, Elided, icon_button, label, push_button, with_help
@@ -166,6 +167,17 @@ def fill_inside(widget: QWidget, token: str) -> None:
         corners.translate(QPointF(-widget.mapTo(box, QPoint(0, 0))))
         path = path.intersected(corners)
     painter.fillPath(path, theme.colour(token))
+
+
+def order_keys(root: QWidget) -> None:
+    """Makes Tab go through what `root` holds in the order it lies there, also what came later."""
+    found = [
+        one
+        for one in root.findChildren(QWidget)
+        if one.focusPolicy() is not Qt.FocusPolicy.NoFocus or isinstance(one, QAbstractButton)
+    ]
+    for one, following in pairwise(found):
+        QWidget.setTabOrder(one, following)
 
 
 class Sunken(QWidget):

@@ -47,6 +47,7 @@ class Inspector(QFrame):
     sound_requested = Signal(object, object, str)  # clip ids, {field: value}, merge key
     render_requested = Signal(object, bool)  # clip ids, all stale ones
     cancel_requested = Signal(object)  # clip ids
+    compare_requested = Signal()
     transform_shown = Signal(bool)  # the Transform fold is open: show handles
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -85,6 +86,7 @@ class Inspector(QFrame):
         self._foot.render_button.cancel_requested.connect(
             lambda: self.cancel_requested.emit(self._ids())
         )
+        self._foot.compare_requested.connect(self.compare_requested)
         outer.addWidget(self._foot)
         self._foot.hide()
         self.tabs.currentChanged.connect(self._refresh)
@@ -184,6 +186,10 @@ class Inspector(QFrame):
         `clips`: how many would be rendered.
         """
         self._foot.render_button.show_state(name, fraction, clips)
+
+    def set_compare(self, shown: bool) -> None:
+        """Whether something of the selected clip is rendered: then it can be compared."""
+        self._foot.set_compare(shown)
 
     def set_thumbnail(self, image: QImage | None) -> None:
         if self._page is not None:

@@ -185,6 +185,7 @@ class App(QObject):
             "view.zoom_out": timeline.zoom_out,
             "view.zoom_fit": timeline.fit,
             "view.larger": self._toggle_larger,
+            "view.compare": viewer.compare.toggle,
             "view.queue": lambda: window.show_queue(not window.is_queue_shown()),
             "view.palette": self._open_palette,
             "view.next_panel": lambda: window.focus_panel(1),

@@ -7,6 +7,7 @@ from fractions import Fraction
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage
 
+from desktop.arrivals import Arrivals, Asked, Shown
 from desktop.order import Order
 from desktop.service import MediaService
 from desktop.sound import FRAME_BYTES, RATE, SoundOutput
@@ -32,6 +33,7 @@ class Playback(QObject):
     """Shows frames at the playhead and plays; the clock is the window's, never the child's."""
 
     frame_ready = Signal(QImage, object)  # the picture and its Time
+    pair_ready = Signal(QImage, QImage, object)  # with the effects, without them, their one Time
     moved = Signal(object)  # Time, while playing
     playing_changed = Signal(bool)
     stale_changed = Signal(bool)  # the shown frame stands for a baked effect that is not there
@@ -48,9 +50,11 @@ class Playback(QObject):
         self._shown_project: Project | None = None
         self._serial = 0
         self._wanted: Time | None = None  # a frame to show that could not be asked for yet
-        self._asked: dict[int, tuple[int, int]] = {}  # slot -> serial, tick (0 when still)
+        self._asked: dict[int, Asked] = {}  # by slot
         self._free: deque[int] = deque()
-        self._arrived: dict[int, tuple[QImage, Time]] = {}  # tick -> picture
+        self._halves = Arrivals()
+        self._arrived: dict[int, Shown] = {}  # by tick
+        self._is_comparing = False
         self._order: Order | None = None
         self._next_tick = 0
         self._shown_tick = -1
@@ -91,6 +95,15 @@ class Playback(QObject):
             self._size = size
             if self._ring is not None and self._ring.slot_bytes < size[0] * size[1] * 4:
                 self._close_ring()
+                if self.is_playing and self._prepare():
+                    self._ask_ahead()
+
+    def set_comparing(self, on: bool) -> None:
+        """Whether each frame comes as a pair, with the same one without effects; stops playing."""
+        if on != self._is_comparing:
+            self.stop()
+            self._is_comparing = on
+            self._serial += 1  # what is on its way was asked for otherwise
 
     def show(self, at: Time) -> None:
         """Shows the frame at `at`; while one is on its way, only the newest wish is kept."""
@@ -135,19 +148,30 @@ class Playback(QObject):
             return
         if self._asked:  # one is on its way; its arrival asks again
             return
-        if not self._prepare() or not self._free:
+        if not self._prepare() or len(self._free) < 1 + self._is_comparing:
             return
         at, self._wanted = self._wanted, None
         self._serial += 1
-        slot = self._free.popleft()
-        self._asked[slot] = (self._serial, 0)
+        self._halves.clear()
+        self._ask([(0, at)])
+
+    def _ask(self, wanted: list[tuple[int, Time]]) -> None:
+        """Asks for (tick, time); while comparing for both pictures of each. Slots must be free."""
+        slots, before = [], []
+        for tick, at in wanted:
+            slots.append(self._free.popleft())
+            self._asked[slots[-1]] = Asked(self._serial, tick, at)
+            if self._is_comparing:
+                before.append(self._free.popleft())
+                self._asked[before[-1]] = Asked(self._serial, tick, at, is_before=True)
         self._service.send(
             ShowFrames(
                 serial=self._serial,
-                times=(at,),
-                slots=(slot,),
+                times=tuple(at for _, at in wanted),
+                slots=tuple(slots),
                 width=self._size[0],
                 height=self._size[1],
+                before_slots=tuple(before),
             )
         )
 
@@ -157,9 +181,12 @@ class Playback(QObject):
                 self._take_frame(event)
             case FramesDropped(serial=serial, slots=slots):
                 for slot in slots:
-                    if self._asked.get(slot, (-1, 0))[0] == serial:
+                    asked = self._asked.get(slot)
+                    if asked is not None and asked.serial == serial:
                         del self._asked[slot]
                         self._free.append(slot)
+                        if serial == self._serial:
+                            self._halves.forget(asked.tick)
                 self._go_on()
             case Samples():
                 self._take_sound(event)
@@ -167,26 +194,36 @@ class Playback(QObject):
                 pass
 
     def _take_frame(self, event: FrameShown) -> None:
-        serial, tick = self._asked.get(event.slot, (-1, 0))
-        if serial != event.serial or self._ring is None:
+        asked = self._asked.get(event.slot)
+        if asked is None or (asked.serial, asked.at) != (event.serial, event.time):
             return  # of a ring that is closed by now
+        if self._ring is None:
+            return
         del self._asked[event.slot]
-        picture: QImage | None = None
+        came: Shown | None = None
         if event.serial == self._serial and event.width > 0:
             view = self._ring.view(event.slot)
             picture = QImage(
                 view, event.width, event.height, event.stride, QImage.Format.Format_RGB32
             ).copy()
             del view
+            came = Shown(picture, event.time, event.stale, event.error)
         self._free.append(event.slot)
-        if picture is not None:
-            self.problem.emit(event.error)
-            self.stale_changed.emit(event.stale)
-            if self.is_playing:
-                self._arrived[tick] = (picture, event.time)
-            else:
-                self.frame_ready.emit(picture, event.time)
+        if came is not None and self._is_comparing:
+            came = self._halves.add(asked, came)
+        if came is not None and self.is_playing:
+            self._arrived[asked.tick] = came
+        elif came is not None:
+            self._tell(came)
         self._go_on()
+
+    def _tell(self, shown: Shown) -> None:
+        self.problem.emit(shown.problem)
+        self.stale_changed.emit(shown.is_stale)
+        if shown.before is not None:
+            self.pair_ready.emit(shown.picture, shown.before, shown.at)
+        else:
+            self.frame_ready.emit(shown.picture, shown.at)
 
     def _go_on(self) -> None:
         """Uses the slots that have become free."""
@@ -218,6 +255,7 @@ class Playback(QObject):
         self._pace = rate
         self._speed = speed
         self._serial += 1
+        self._halves.clear()
         self._arrived.clear()
         self._next_tick, self._shown_tick = 0, -1
         self._next_sound_tick = 0
@@ -235,6 +273,7 @@ class Playback(QObject):
             return
         self._speed = 0
         self._ticker.stop()
+        self._halves.clear()
         self._arrived.clear()
         self._order = None
         if self._sound is not None:
@@ -250,19 +289,19 @@ class Playback(QObject):
     def _tick(self) -> None:
         if self._order is None:
             return
-        now = (self._clock.elapsed() * self._pace / 1000).__floor__()
+        now = self._now()
         if self._shown_tick < 0 and not self._arrived and now < self._pace:
             self._clock.restart()  # nothing has come yet: the clock waits for the first frame
             return
         due = [tick for tick in self._arrived if tick <= now]
         if due:
             newest = max(due)
-            picture, at = self._arrived[newest]
+            shown = self._arrived[newest]
             for tick in due:
                 del self._arrived[tick]
             if newest > self._shown_tick:
                 self._shown_tick = newest
-                self.frame_ready.emit(picture, at)
+                self._tell(shown)
         frame = self._order.frame(now)
         if frame is None:
             self._end()
@@ -271,6 +310,10 @@ class Playback(QObject):
         self._next_tick = max(self._next_tick, now)
         self._ask_ahead()
         self._ask_sound()
+
+    def _now(self) -> int:
+        """The tick of the clock."""
+        return (self._clock.elapsed() * self._pace / 1000).__floor__()
 
     def _end(self) -> None:
         final = self._order.frame(self._shown_tick) if self._order else None
@@ -282,28 +325,18 @@ class Playback(QObject):
     def _ask_ahead(self) -> None:
         if self._order is None or self._ring is None:
             return
-        times: list[Time] = []
-        slots: list[int] = []
+        wanted: list[tuple[int, Time]] = []
+        each = 1 + self._is_comparing  # slots
         # frames that came and wait for their time count too: they are memory
-        while self._free and len(self._asked) + len(self._arrived) < SLOTS * 2:
+        kept = len(self._asked) + len(self._halves) + len(self._arrived) * each
+        while (len(wanted) + 1) * each <= min(len(self._free), SLOTS * 2 - kept):
             frame = self._order.frame(self._next_tick)
             if frame is None:
                 break
-            slot = self._free.popleft()
-            self._asked[slot] = (self._serial, self._next_tick)
-            times.append(time_of(frame, self._pace))
-            slots.append(slot)
+            wanted.append((self._next_tick, time_of(frame, self._pace)))
             self._next_tick += 1
-        if times:
-            self._service.send(
-                ShowFrames(
-                    serial=self._serial,
-                    times=tuple(times),
-                    slots=tuple(slots),
-                    width=self._size[0],
-                    height=self._size[1],
-                )
-            )
+        if wanted:
+            self._ask(wanted)
 
     # Sound
 
@@ -317,9 +350,7 @@ class Playback(QObject):
         """Asks for blocks of sound until enough is ahead; a block never crosses a turn."""
         if not self._has_sound or self._order is None:
             return
-        now = (
-            (self._clock.elapsed() * self._pace / 1000).__floor__() if self._clock.isValid() else 0
-        )
+        now = self._now() if self._clock.isValid() else 0
         per_block = max(1, round(BLOCK * self._pace))
         while (
             len(self._sound_waits) < SOUND_AHEAD
@@ -364,7 +395,6 @@ class Playback(QObject):
         """A new child: it gets the ring and the project again."""
         self.stop()
         self._shown_project = None
-        self._asked.clear()
         self._close_ring()
         if self._wanted is not None:
             self._late.start()
@@ -374,6 +404,7 @@ class Playback(QObject):
             self._ring.close()
             self._ring = None
         self._asked.clear()
+        self._halves.clear()
 
     def close(self) -> None:
         """Stops and gives the shared memory back."""

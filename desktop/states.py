@@ -102,6 +102,11 @@ class EffectStates(QObject):
         one = self._answer(clip)
         return one is not None and all(span.fresh for span in one.spans)
 
+    def has_some(self, clip: Clip) -> bool:
+        """Whether some of what the clip shows of its effects is there."""
+        one = self._answer(clip)
+        return one is not None and any(span.fresh for span in one.spans)
+
     def _answer(self, clip: Clip) -> ClipFreshness | None:
         """What the child said, if it was about this very state of the clip."""
         asked = self._of.get(clip.id)

@@ -32,6 +32,7 @@ class Canvas(QWidget):
     scale_changed = Signal(float)  # device pixels for one of the sequence's
     zoom_requested = Signal(int)  # +1 in, -1 out
     transform_requested = Signal(object, bool)  # Transform, final
+    framed = Signal()  # the picture may lie elsewhere now
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,6 +58,7 @@ class Canvas(QWidget):
         self._start = Transform()
         self._pressed_box: handles.Box | None = None
         self._panning: QPointF | None = None
+        self._detail = 1.0
 
     def set_sequence_size(self, width: int, height: int) -> None:
         self._width, self._height = max(1, width), max(1, height)
@@ -99,13 +101,24 @@ class Canvas(QWidget):
         self._transform, self._picture = transform, (max(1, width), max(1, height))
         self.update()
 
-    def frame_rect(self) -> QRectF:
-        """Where the sequence's frame lies, on whole device pixels."""
+    def set_detail(self, detail: float) -> None:
+        """Pixels that a frame may have for one of the sequence's: enlarged clips have more."""
+        if detail != self._detail:
+            self._detail = detail
+            self._changed()
+
+    def panes(self) -> tuple[QRectF, ...]:
+        """Where pictures may lie; the last is that of the frame itself."""
+        return (QRectF(self.rect()),)
+
+    def frame_rect(self, pane: int = -1) -> QRectF:
+        """Where the sequence's frame lies in a pane, on whole device pixels."""
         dpr = self.devicePixelRatioF()
         scale = self._fit() if self._zoom is None else self._zoom / dpr
         width, height = self._width * scale, self._height * scale
-        left = (self.width() - width) / 2 + self._pan.x()
-        top = (self.height() - height) / 2 + self._pan.y()
+        room = self.panes()[pane]
+        left = room.left() + (room.width() - width) / 2 + self._pan.x()
+        top = room.top() + (room.height() - height) / 2 + self._pan.y()
         return QRectF(
             round(left * dpr) / dpr,
             round(top * dpr) / dpr,
@@ -113,8 +126,12 @@ class Canvas(QWidget):
             max(1, round(height * dpr)) / dpr,
         )
 
+    def seen(self, pane: int = -1) -> QRectF:
+        """The part of the frame that is on screen."""
+        return self.frame_rect(pane).intersected(self.panes()[pane])
+
     def _fit(self) -> float:
-        width = max(16, self.width() - 2 * MARGIN)
+        width = max(16, self.panes()[-1].width() - 2 * MARGIN)
         height = max(16, self.height() - 2 * MARGIN)
         return min(width / self._width, height / self._height)
 
@@ -125,18 +142,23 @@ class Canvas(QWidget):
         if scale != self._scale:
             self._scale = scale
             self.scale_changed.emit(scale)
-        part = min(1.0, scale) * float(self._quality)
+        part = min(self._detail, scale) * float(self._quality)
         wanted = (max(2, round(self._width * part)), max(2, round(self._height * part)))
         if wanted != self._wanted and self.width() > 1:
             self._wanted = wanted
             self.size_wanted.emit(*wanted)
+        self._panned()
+
+    def _panned(self) -> None:
+        self.framed.emit()
         self.update()
 
     def _clamp_pan(self) -> None:
         scale = self._fit() if self._zoom is None else self._zoom / self.devicePixelRatioF()
-        spare_x = max(0.0, (self._width * scale - self.width()) / 2 + MARGIN)
+        room = self.panes()[-1].width()
+        spare_x = max(0.0, (self._width * scale - room) / 2 + MARGIN)
         spare_y = max(0.0, (self._height * scale - self.height()) / 2 + MARGIN)
-        if self._width * scale <= self.width():
+        if self._width * scale <= room:
             spare_x = 0
         if self._height * scale <= self.height():
             spare_y = 0
@@ -152,24 +174,30 @@ class Canvas(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.fillRect(event.rect(), theme.colour("viewer"))
-        frame = self.frame_rect()
-        if self._image is None or self._image.isNull():
-            if self._has_sequence:
-                painter.fillRect(frame, QColor(0, 0, 0))
-        else:
-            dpr = self.devicePixelRatioF()
-            exact = self._image.width() == round(frame.width() * dpr)
-            enlarged = self._zoom is not None and self._zoom >= 2
-            painter.setRenderHint(
-                QPainter.RenderHint.SmoothPixmapTransform, not exact and not enlarged
-            )
-            painter.drawImage(frame, self._image, QRectF(self._image.rect()))
-        if self._safe:
-            self._paint_safe_areas(painter, frame)
+        self._paint_pictures(painter)
+        for pane in range(len(self.panes())):
+            if self._safe:
+                self._paint_safe_areas(painter, self.frame_rect(pane))
         if self._note:
-            self._paint_note(painter, frame)
+            self._paint_note(painter)
+        self._paint_over(painter)
+
+    def _paint_pictures(self, painter: QPainter) -> None:
+        self._paint_picture(painter, self.frame_rect(), self._image)
+
+    def _paint_over(self, painter: QPainter) -> None:
         if self._transform is not None:
             self._paint_handles(painter)
+
+    def _paint_picture(self, painter: QPainter, frame: QRectF, image: QImage | None) -> None:
+        if image is None or image.isNull():
+            if self._has_sequence:
+                painter.fillRect(frame, QColor(0, 0, 0))
+            return
+        exact = image.width() == round(frame.width() * self.devicePixelRatioF())
+        enlarged = self._zoom is not None and self._zoom >= 2
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not exact and not enlarged)
+        painter.drawImage(frame, image, QRectF(image.rect()))
 
     def _paint_safe_areas(self, painter: QPainter, frame: QRectF) -> None:
         for part in (0.05, 0.1):  # of each side: action and title safe
@@ -184,10 +212,14 @@ class Canvas(QWidget):
             painter.setPen(QPen(QColor(255, 255, 255, 200), 1))
             painter.drawRect(area)
 
-    def _paint_note(self, painter: QPainter, frame: QRectF) -> None:
+    def _note_corner(self) -> QPointF:
+        return self.seen(0).topLeft() + QPointF(12, 12)
+
+    def _paint_note(self, painter: QPainter) -> None:
         painter.setFont(theme.font("small", 500))
         width = painter.fontMetrics().horizontalAdvance(self._note) + 20
-        area = QRectF(max(frame.left(), 0) + 12, max(frame.top(), 0) + 12, width, 28)
+        corner = self._note_corner()
+        area = QRectF(corner.x(), corner.y(), width, 28)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.colour("overlay"))
@@ -214,8 +246,11 @@ class Canvas(QWidget):
 
     # Gestures
 
+    def _has_handles(self) -> bool:
+        return self._transform is not None
+
     def _shape(self) -> handles.Box | None:
-        if self._transform is None:
+        if self._transform is None or not self._has_handles():
             return None
         shape = handles.box(self._transform, *self._picture, self.frame_rect())
         room = QRectF(self.rect()).adjusted(KNOB, KNOB, -KNOB, -KNOB)
@@ -245,7 +280,7 @@ class Canvas(QWidget):
         elif self._panning is not None:
             self._pan = event.position() - self._panning
             self._clamp_pan()
-            self.update()
+            self._panned()
         else:
             self._show_cursor(event.position())
 
@@ -271,7 +306,7 @@ class Canvas(QWidget):
         elif self._zoom is not None:
             self._pan += QPointF(event.angleDelta()) / 2
             self._clamp_pan()
-            self.update()
+            self._panned()
         else:
             event.ignore()
 

@@ -49,6 +49,7 @@ class Inspector(QFrame):
     render_requested = Signal(object, bool)  # clip ids, all stale ones
     cancel_requested = Signal(object)  # clip ids
     weights_requested = Signal(str)  # engine
+    compare_requested = Signal()
     transform_shown = Signal(bool)  # the Transform fold is open: show handles
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -88,6 +89,7 @@ class Inspector(QFrame):
         self._foot.render_button.cancel_requested.connect(
             lambda: self.cancel_requested.emit(self._ids())
         )
+        self._foot.compare_requested.connect(self.compare_requested)
         outer.addWidget(self._foot)
         self._foot.hide()
         self.tabs.currentChanged.connect(self._refresh)
@@ -193,6 +195,10 @@ class Inspector(QFrame):
         `clips`: how many would be rendered.
         """
         self._foot.render_button.show_state(name, fraction, clips)
+
+    def set_compare(self, shown: bool) -> None:
+        """Whether something of the selected clip is rendered: then it can be compared."""
+        self._foot.set_compare(shown)
 
     def set_thumbnail(self, image: QImage | None) -> None:
         if self._page is not None:

@@ -80,7 +80,9 @@ class _Ring(QWidget):
 
 
 class RenderFoot(QFrame):
-    """76 px: the plan line over the Render button."""
+    """76 px: the plan line over the Render button, and Compare beside it."""
+
+    compare_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -94,7 +96,18 @@ class RenderFoot(QFrame):
         line.addWidget(self._plan, 1)
         inner.addLayout(line)
         self.render_button = RenderButton(self)
-        inner.addWidget(self.render_button)
+        buttons = row(gap=8)
+        buttons.addWidget(self.render_button, 1)
+        self._compare = push_button("Compare", "", "compare", parent=self)
+        with_help(self._compare, "Compare", "D", "Before and after of the effects in the viewer.")
+        self._compare.clicked.connect(self.compare_requested)
+        self._compare.hide()
+        buttons.addWidget(self._compare)
+        inner.addLayout(buttons)
+
+    def set_compare(self, shown: bool) -> None:
+        """Whether there is something rendered to compare."""
+        self._compare.setVisible(shown)
 
     def set_plan(self, text: str, sign: str) -> None:
         self._plan.set_text(text)

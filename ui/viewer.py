@@ -1,25 +1,30 @@
 """The viewer: header with zoom and quality, the picture, and the empty state of a new project."""
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup, QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QMenu,
     QSizePolicy,
     QStackedLayout,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from engine.timeline.model import Transform
 from ui import theme
-from ui.canvas import Canvas
-from ui.controls import FROM_KEYS, Elided, icon_button, label, push_button, with_help
+from ui.compare import MODES, Labels, Mode
+from ui.compare_canvas import CompareCanvas
+from ui.controls import FROM_KEYS, Chip, Elided, icon_button, label, push_button, with_help
+from ui.inputs import Segments
 from ui.panels import Header, Sign, column, row
 from ui.pictures import paint_picture
+from ui.viewer_buttons import CompareButton, MenuButton
+
+if TYPE_CHECKING:
+    from ui.strip import ClipStrip
 
 ZOOMS: tuple[int | None, ...] = (None, 25, 50, 75, 100, 150, 200, 400)
 QUALITIES = ((Fraction(1), "Full"), (Fraction(1, 2), "Half"), (Fraction(1, 4), "Quarter"))
@@ -28,50 +33,6 @@ QUALITIES = ((Fraction(1), "Full"), (Fraction(1, 2), "Half"), (Fraction(1, 4), "
 def rate_text(rate: Fraction) -> str:
     """ "25 fps", "29.97 fps"."""
     return f"{float(rate):.2f}".rstrip("0").rstrip(".") + " fps"
-
-
-class MenuButton(QToolButton):
-    """Words with a chevron that open a menu of choices."""
-
-    chosen = Signal(object)
-
-    def __init__(self, name: str, line: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setProperty("kind", "menu")
-        self.setFixedHeight(28)
-        self.setFocusPolicy(FROM_KEYS)
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        with_help(self, name, "", line)
-        self._choices: tuple[tuple[object, str], ...] = ()
-        self._value: object = None
-
-    def set_choices(self, choices: tuple[tuple[object, str], ...], value: object) -> None:
-        self._choices = choices
-        menu = QMenu(self)
-        group = QActionGroup(menu)
-        for one, text in choices:
-            action = QAction(text, menu)
-            action.setCheckable(True)
-            action.setChecked(one == value)
-            action.triggered.connect(lambda _=False, one=one: self.chosen.emit(one))
-            group.addAction(action)
-            menu.addAction(action)
-        self.setMenu(menu)
-        self.set_value(value)
-
-    def set_value(self, value: object, shown: str = "") -> None:
-        self._value = value
-        for (one, text), action in zip(self._choices, self.menu().actions(), strict=True):
-            action.setChecked(one == value)
-            if one == value:
-                self.setText(shown or text)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        token = "text" if self.underMouse() else "text2"
-        arrow = theme.pixmap("chevron_down", token, 12, self.devicePixelRatioF())
-        QPainter(self).drawPixmap(self.width() - 19, (self.height() - 12) // 2, arrow)
 
 
 class Card(QAbstractButton):
@@ -216,11 +177,13 @@ class Viewer(QWidget):
     safe_areas_requested = Signal(bool)
     larger_view_requested = Signal(bool)
     transform_requested = Signal(object, bool)  # Transform, final
+    compare_requested = Signal(object)  # Mode
+    leave_requested = Signal()  # Esc while comparing: back to editing
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setMinimumWidth(400)
-        outer = QVBoxLayout(self)
+        outer = self._outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         self.header = Header(self)
@@ -237,25 +200,42 @@ class Viewer(QWidget):
         self._safe = icon_button(
             "safe", "Safe areas", "", "Shows 90 and 80 % of the frame.", checkable=True
         )
+        self._compare = CompareButton(self.header)
+        self._ways = Segments("Compare", MODES, {Mode.DIVIDER: "compare"}, self.header)
         self._larger = icon_button("full", "Larger view", "F", checkable=True)
-        for widget in (self._title, self._facts):
-            widget.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-            self.header.row.addWidget(widget)
-        self.header.row.setSpacing(8)
-        self.header.row.addStretch(1)
-        for button in (self._zoom, self._quality, self._safe, self._larger):
-            self.header.row.addWidget(button)
+        self._chip = Chip(parent=self.header)
+        self._lay_out_header()
         outer.addWidget(self.header)
         self._body = QWidget(self)
         self._stack = QStackedLayout(self._body)
-        self.canvas = Canvas(self._body)
+        self.canvas = CompareCanvas(self._body)
         self.empty = EmptyViewer(self._body)
         self._stack.addWidget(self.canvas)
         self._stack.addWidget(self.empty)
         outer.addWidget(self._body, 1)
+        self._strip: ClipStrip | None = None
         self._zoom_value: int | None = None
         self._scale = 0.0
+        self._names = ("Viewer", "")  # what is shown, and its facts
+        self._compared_name = self._compared_words = self._state = ""
         self._connect()
+        self._arrange()
+
+    def _lay_out_header(self) -> None:
+        for widget in (self._title, self._chip, self._facts):
+            policy = (
+                QSizePolicy.Policy.Fixed if widget is self._chip else QSizePolicy.Policy.Maximum
+            )
+            widget.setSizePolicy(policy, QSizePolicy.Policy.Fixed)
+            self.header.row.addWidget(widget)
+        self.header.row.setSpacing(8)
+        self.header.row.addStretch(1)
+        for way in self._ways.findChildren(QAbstractButton):
+            way.setMinimumWidth(way.sizeHint().width() + 8)
+        self.header.row.addWidget(self._ways)
+        self.header.row.addSpacing(4)
+        for button in (self._zoom, self._quality, self._safe, self._compare, self._larger):
+            self.header.row.addWidget(button)
 
     def _connect(self) -> None:
         self.canvas.size_wanted.connect(self.size_wanted)
@@ -266,16 +246,19 @@ class Viewer(QWidget):
         self._quality.chosen.connect(self.quality_requested)
         self._safe.clicked.connect(self.safe_areas_requested)
         self._larger.clicked.connect(self.larger_view_requested)
+        self._compare.chosen.connect(self.compare_requested)
+        self._ways.chosen.connect(self.compare_requested)
+        self.canvas.leave_requested.connect(self.leave_requested)
+        self.canvas.framed.connect(self._place_strip)
 
     def set_sequence(self, name: str, width: int, height: int, rate: Fraction) -> None:
-        self._title.set_text(name)
-        self._facts.set_text(f"{width}×{height} · {rate_text(rate)}")
+        self.set_title(name, f"{width}×{height} · {rate_text(rate)}")
         self.canvas.set_sequence_size(width, height)
 
     def set_title(self, name: str, facts: str = "") -> None:
         """Another name in the header: of a medium that is looked at by itself."""
-        self._title.set_text(name)
-        self._facts.set_text(facts)
+        self._names = (name, facts)
+        self._arrange()
 
     def set_empty(self, is_empty: bool) -> None:
         """Shows the ways to begin in place of the picture."""
@@ -289,6 +272,68 @@ class Viewer(QWidget):
     def set_frame(self, image: QImage | None) -> None:
         """The picture to show, of any size; it fills the sequence's frame."""
         self.canvas.set_frame(image)
+
+    def set_pair(self, after: QImage, before: QImage) -> None:
+        """Both pictures of one moment, while they are compared."""
+        self.canvas.set_pair(after, before)
+
+    def set_compare(self, mode: Mode) -> None:
+        """How before and after are shown."""
+        self._compare.set_value(mode)
+        self._ways.set_value(mode)
+        self.canvas.set_compare(mode)
+        self._arrange()
+
+    def set_compare_possible(self, possible: bool) -> None:
+        self._compare.setEnabled(possible)
+        self._ways.setEnabled(possible)
+
+    def set_compared(
+        self, name: str, labels: Labels, state: str = "", words: str = "", fraction: float = 0.0
+    ) -> None:
+        """The clip that is compared, what both sides are, and its state as a chip.
+
+        `state`: "fresh", "stale", "running", "failed", or "" for none; `words` stand after it.
+        """
+        self.canvas.set_labels(labels)
+        self._compared_name, self._compared_words, self._state = name, words, state
+        if state:
+            text = (
+                f"Running {round(fraction * 100)} %" if state == "running" else state.capitalize()
+            )
+            self._chip.set(text, state, fraction)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """What the header and the foot show of a comparison, in the normal and the larger view."""
+        is_large, is_on = self._larger.isChecked(), self.canvas.mode is not Mode.OFF
+        about_clip = is_large and is_on and bool(self._compared_name)
+        names = (self._compared_name, self._compared_words) if about_clip else self._names
+        self._title.set_text(names[0])
+        self._facts.set_text(names[1])
+        self._chip.setVisible(about_clip and bool(self._state))
+        self._ways.setVisible(is_large)
+        self._compare.setHidden(is_large)
+        self._safe.setHidden(is_large and is_on)
+        has_strip = is_large and is_on and not self.is_empty()
+        if has_strip or self._strip is not None:
+            self.strip.setVisible(has_strip)
+            self._place_strip()
+
+    @property
+    def strip(self) -> "ClipStrip":
+        """The clip's frames under the larger picture, made when they are first needed."""
+        if self._strip is None:
+            from ui.strip import ClipStrip
+
+            self._strip = ClipStrip(self)
+            self._strip.hide()
+            self._outer.addWidget(self._strip)
+        return self._strip
+
+    def _place_strip(self) -> None:
+        if self._strip is not None:
+            self._strip.set_span(self.canvas.seen(0).left(), self.canvas.seen().right())
 
     def set_note(self, text: str) -> None:
         self.canvas.set_note(text)
@@ -310,6 +355,7 @@ class Viewer(QWidget):
 
     def set_larger_view(self, on: bool) -> None:
         self._larger.setChecked(on)
+        self._arrange()
 
     def set_transform(self, transform: Transform | None, width: int = 1, height: int = 1) -> None:
         """Handles for the selected picture, `width` x `height` before its crop; None: none."""

@@ -8,6 +8,7 @@ from PySide6.QtGui import QImage
 
 from desktop.assembling import project_of
 from desktop.parts import Parts
+from desktop.presenters.compare import ComparePresenter
 from engine.errors import EngineError
 from engine.timeline.model import Asset, Clip, Project, Sequence, TrackKind, Transform
 from engine.timeline.results import result_facts
@@ -33,6 +34,8 @@ class ViewerPresenter(QObject):
         self._note = ""
         self._problem = ""
         self._gesture = 0  # counts drags of handles
+        self.compare = ComparePresenter(parts)
+        self.compare.changed.connect(self._compared)
         viewer, transport = parts.window.viewer, parts.window.transport
         viewer.size_wanted.connect(self._resize)
         viewer.quality_requested.connect(self._set_quality)
@@ -104,6 +107,7 @@ class ViewerPresenter(QObject):
             and sequence.duration == 0
         )
         viewer.set_empty(is_new)
+        self.compare.show_project(self._look_project or self._parts.editor.project)
         if not is_new:
             viewer.set_sequence(sequence.name, sequence.width, sequence.height, sequence.rate)
         if sequence.duration == 0:
@@ -119,11 +123,24 @@ class ViewerPresenter(QObject):
 
     def _stale(self, stale: bool) -> None:
         self._note = "Not rendered here: the source is shown" if stale else ""
-        self._parts.window.viewer.set_note(self._problem or self._note)
+        self._show_note()
 
     def _tell_problem(self, sentence: str) -> None:
         self._problem = sentence
-        self._parts.window.viewer.set_note(self._problem or self._note)
+        self._show_note()
+
+    def _show_note(self) -> None:
+        note = "" if self.compare.is_on else self._note  # a comparison says it in its label
+        self._parts.window.viewer.set_note(self._problem or note)
+
+    def _compared(self) -> None:
+        """Before and after are shown, or no longer: frames come anew, and what plays goes on."""
+        self._show_note()
+        speed = self._parts.playback.speed
+        self._parts.playback.set_comparing(self.compare.is_on)
+        self.refresh()
+        if speed:
+            self._parts.playback.play(self._now, speed)
 
     def _rendered(self) -> None:
         """Something has been baked: the picture may have changed."""

@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import EngineError
 from engine.media import color
+from engine.render.before import Place, place_of, put, resized
 from engine.render.frame import Planes, blended, converted, from_rgb8, to_bgra8
 from engine.render.layout import (
     Canvas,
@@ -20,10 +20,7 @@ from engine.render.layout import (
     edged,
     is_untouched,
     mixed,
-    packed,
     placed,
-    premultiplied,
-    straightened,
 )
 from engine.render.plan import FramePlan, Layer, Shot, plan, without_effects
 from engine.render.pool import LIGHT_LINES, SourcePool, source_key
@@ -35,6 +32,7 @@ _STILL_BYTES = 64_000_000
 _BEHIND = 48  # pictures made at once when stepping back
 
 PictureKey: TypeAlias = tuple[object, ...]
+Size: TypeAlias = tuple[int, int]  # width, height
 # Gives the picture of a shot in a frame of that width and height; None where there is none.
 Fetch: TypeAlias = Callable[[Shot, int, int], Planes | None]
 
@@ -116,23 +114,28 @@ class Compositor:
         """BGRA (height, width, 4) for the screen; whether a source stands in for an effect; error.
 
         Where something cannot be decoded the last good picture of it is shown, and the error says
-        what is wrong.
+        what is wrong. `bypass_effects`: the sources, each in the very place that its result has.
         """
         pool = self._light_pool if height <= LIGHT_LINES else self._pool
         pool.begin()
         moment = plan(self._project, self._sequence, at)
-        if bypass_effects:
-            moment = without_effects(moment)
         is_alone = len(moment.layers) == 1
         is_stale, error = False, ""
 
         def fetch(shot: Shot, wide: int, high: int) -> Planes | None:
             nonlocal is_stale, error
+            place: Place | None = None
             try:
-                planes, stale = self._for_screen(pool, shot, (wide, high), is_alone)
+                if bypass_effects and shot.uses:
+                    result, result_is_stale = self._for_screen(pool, shot, (wide, high), is_alone)
+                    # one that stands for its result lies where it lies: in its own place
+                    if not result_is_stale:
+                        place = place_of(shot, result.width, result.height)
+                    shot = without_effects(shot)
+                planes, stale = self._for_screen(pool, shot, (wide, high), is_alone, place)
             except EngineError as problem:
                 error = error or problem.message
-                return self._last_good.get(_owner(shot, wide, high))
+                return self._last_good.get(_owner(shot, (wide, high), place))
             is_stale = is_stale or stale
             return planes
 
@@ -151,27 +154,30 @@ class Compositor:
         return still
 
     def _for_screen(
-        self, pool: SourcePool, shot: Shot, size: tuple[int, int], is_alone: bool
+        self, pool: SourcePool, shot: Shot, size: Size, is_alone: bool, place: Place | None = None
     ) -> tuple[Planes, bool]:
-        """The shot's picture no larger than it shows in that size, and whether it is stale."""
-        owner = _owner(shot, *size)
+        """The shot's picture no larger than it shows in that size, and whether it is stale.
+
+        `place`: as the result of its effects is framed, and exactly as large.
+        """
+        owner = _owner(shot, size, place)
         index = pool.index(shot)
         stale = pool.is_stale(shot, index)
         key = (*owner, index, stale)
         kept = self._previews.get(key)
         if kept is None:
             if is_alone and 0 < self._shown.get(owner, 0) - index <= _BEHIND // 2:
-                self._fetch_behind(pool, shot, size, index)
+                self._fetch_behind(pool, shot, size, index, place)
                 kept = self._previews.get(key)
             if kept is None:
-                kept = _reduced(pool.picture(shot, index), shot.transform, *size)
+                kept = _reduced(pool.picture(shot, index), shot.transform, size, place)
                 self._previews.put(key, kept)
         self._shown[owner] = index
         self._last_good.put(owner, kept)
         return kept, stale
 
     def _fetch_behind(
-        self, pool: SourcePool, shot: Shot, size: tuple[int, int], index: int
+        self, pool: SourcePool, shot: Shot, size: Size, index: int, place: Place | None
     ) -> None:
         """Makes the pictures up to `index` in one pass.
 
@@ -179,20 +185,22 @@ class Compositor:
         """
         start = max(0, index + 1 - _BEHIND)
         for at, planes in enumerate(pool.pictures(shot, start, index + 1), start):
-            small = _reduced(planes, shot.transform, *size)
-            self._previews.put((*_owner(shot, *size), at, pool.is_stale(shot, at)), small)
+            small = _reduced(planes, shot.transform, size, place)
+            self._previews.put((*_owner(shot, size, place), at, pool.is_stale(shot, at)), small)
 
 
-def _owner(shot: Shot, width: int, height: int) -> PictureKey:
+def _owner(shot: Shot, size: Size, place: Place | None) -> PictureKey:
     """What all pictures of a shot have in common: the source and how large it shows."""
     look = shot.transform
     crop = look.crop_left, look.crop_top, look.crop_right, look.crop_bottom
-    return source_key(shot), width, height, look.scale, crop
+    return source_key(shot), size, place, look.scale, crop
 
 
-def _reduced(planes: Planes, look: Transform, width: int, height: int) -> Planes:
-    """The picture in the size it takes in the frame, if that is smaller."""
-    box = box_of(planes.width, planes.height, look, width, height)
+def _reduced(planes: Planes, look: Transform, frame: Size, place: Place | None) -> Planes:
+    """The picture in the size it takes in the frame, if that is smaller; or as `place` has it."""
+    if place is not None:
+        return put(planes, place)
+    box = box_of(planes.width, planes.height, look, *frame)
     if box is None or box.scale >= 1:
         return planes
     is_whole = (box.right - box.left, box.bottom - box.top) == (planes.width, planes.height)
@@ -201,11 +209,7 @@ def _reduced(planes: Planes, look: Transform, width: int, height: int) -> Planes
         if is_whole
         else (max(1, round(planes.width * box.scale)), max(1, round(planes.height * box.scale)))
     )
-    if not planes.has_alpha:
-        return converted(planes, planes.format, *size)
-    pixels = premultiplied(packed(converted(planes, "rgba"), 4))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return from_rgb8(straightened(np.asarray(small, np.uint8)))
+    return resized(planes, *size)
 
 
 def _composed(moment: FramePlan, fetch: Fetch, width: int, height: int) -> Planes:

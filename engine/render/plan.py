@@ -76,18 +76,13 @@ def plan(project: Project, sequence: Sequence, at: Time) -> FramePlan:
     return FramePlan(tuple(reversed(layers)))
 
 
-def without_effects(moment: FramePlan) -> FramePlan:
-    """The same moment with the sources as they are."""
-
-    def bare(shot: Shot | None) -> Shot | None:
-        return shot and replace(shot, uses=())
-
-    return FramePlan(
-        tuple(
-            replace(layer, shot=replace(layer.shot, uses=()), partner=bare(layer.partner))
-            for layer in moment.layers
-        )
-    )
+def without_effects(shot: Shot) -> Shot:
+    """The medium's own picture that a shot's is made of: of image to video, the still it moves."""
+    moving = next((use for use in shot.uses if use.kind == "image-to-video"), None)
+    source = shot.source
+    if moving is not None:
+        source = Fraction(float(moving.values.get("at", 0.0))).limit_denominator(90_000)
+    return replace(shot, uses=(), source=source)
 
 
 def uses_of(clip: Clip) -> tuple[EffectUse, ...]:

@@ -76,7 +76,8 @@ class ShowFrames(_Message, frozen=True, kw_only=True):
 
     A newer `serial` drops what is left of older ones. `width`, `height`: of the picture wanted.
     Every slot comes back once: in a FrameShown, or in a FramesDropped. `bypass_effects`: the
-    sources without their baked effects.
+    sources without their baked effects. `before_slots`: slots for the same times, in that order,
+    that take the sources too, each right after its picture.
     """
 
     serial: int
@@ -85,6 +86,7 @@ class ShowFrames(_Message, frozen=True, kw_only=True):
     width: int
     height: int
     bypass_effects: bool = False
+    before_slots: tuple[int, ...] = ()
 
 
 class ShowSound(_Message, frozen=True, kw_only=True):

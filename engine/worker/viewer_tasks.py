@@ -111,10 +111,10 @@ class FrameTask:
             self._ring = ring
 
     def _frames(self, order: ShowFrames) -> None:
-        wanted = list(zip(order.times, order.slots, strict=False))
+        wanted, rest = _in_turn(order)
         while wanted and order.serial >= self._newest:
-            at, slot = wanted.pop(0)
-            outcome = attempt(partial(self._frame, order, at, slot))
+            at, slot, is_bare = wanted.popleft()
+            outcome = attempt(partial(self._frame, order, at, slot, is_bare))
             if isinstance(outcome, Fault):
                 logging.warning("frame at %s: %s", at, outcome.details)
                 self._send(
@@ -128,18 +128,17 @@ class FrameTask:
                         error=outcome.message,
                     )
                 )
-        # also the slots for which there is no time
-        rest = order.slots[len(order.times) :] + tuple(slot for _, slot in wanted)
+        rest += tuple(slot for _, slot, _ in wanted)
         if rest:
             self._send(FramesDropped(serial=order.serial, slots=rest))
 
-    def _frame(self, order: ShowFrames, at: Fraction, slot: int) -> None:
+    def _frame(self, order: ShowFrames, at: Fraction, slot: int, is_bare: bool) -> None:
         if self._ring is None or self._compositor is None or self._fault:
             raise WorkerError(self._fault or "There is nothing to show yet.")
         width, height = order.width, order.height
         if width < 1 or height < 1 or width * height * 4 > self._ring.slot_bytes:
             raise WorkerError(f"A frame of {width} × {height} does not fit the viewer's memory.")
-        pixels, stale, error = self._compositor.picture(at, width, height, order.bypass_effects)
+        pixels, stale, error = self._compositor.picture(at, width, height, is_bare)
         target = np.frombuffer(self._ring.view(slot), np.uint8, width * height * 4)
         target.reshape(height, width, 4)[...] = pixels
         self._send(
@@ -154,6 +153,19 @@ class FrameTask:
                 error=error,
             )
         )
+
+
+def _in_turn(order: ShowFrames) -> tuple[deque[tuple[Fraction, int, bool]], tuple[int, ...]]:
+    """(time, slot, without effects) in the order they are made; slots for which there is no time.
+
+    Both pictures of a moment come one after the other, so that a pair waits for no other one.
+    """
+    wanted: deque[tuple[Fraction, int, bool]] = deque()
+    for place, at in enumerate(order.times):
+        wanted += [(at, slot, order.bypass_effects) for slot in order.slots[place : place + 1]]
+        wanted += [(at, slot, True) for slot in order.before_slots[place : place + 1]]
+    count = len(order.times)
+    return wanted, order.slots[count:] + order.before_slots[count:]
 
 
 class SoundTask:

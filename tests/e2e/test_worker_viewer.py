@@ -7,14 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from engine.errors import WorkerError
 from engine.jobs import EffectJob
-from engine.timeline.effects import new_use
-from engine.timeline.model import Project
+from engine.media import info as media_info
+from engine.timeline.effects import Value, new_use
+from engine.timeline.model import Project, Transform
 from engine.worker.client import WorkerClient
 from engine.worker.frames import FrameRing
 from engine.worker.messages import (
@@ -43,6 +45,7 @@ from tests.support.media import SOUND_RATE, clicks, make_video, read_number
 from tests.support.timelines import audio, clip, medium, project, video
 from tests.support.workers import Events, child, kill
 
+replace = msgspec.structs.replace
 WIDTH, HEIGHT = 160, 96
 SLOT = WIDTH * HEIGHT * 4
 
@@ -321,6 +324,99 @@ def test_freshness_and_frames_follow_a_baked_effect(
     client.send(frames(2, (5,), (1,)))
     assert not events.wait(FrameShown, lambda shown: shown.serial == 2).stale
     assert bytes(ring.view(1)) != source
+
+
+def bgra(ring: FrameRing, slot: int) -> NDArray[np.int_]:
+    """(H, W, 3) of what lies in a slot."""
+    picture = np.frombuffer(ring.view(slot), np.uint8).reshape(HEIGHT, WIDTH, 4)
+    return picture[..., :3].astype(int)
+
+
+def test_pairs_come_one_after_the_other_and_give_every_slot_back(
+    made: Project, tmp_path: Path, ring: FrameRing, viewer: tuple[WorkerClient, Events]
+) -> None:
+    client, events = viewer
+    show(client, made, tmp_path, ring)
+    times = (Fraction(3, 25), Fraction(30, 25))
+    ask = ShowFrames(
+        serial=1, times=times, slots=(2, 0), width=WIDTH, height=HEIGHT, before_slots=(1, 3)
+    )
+    client.send(ask)
+    events.wait(FrameShown, lambda one: one.slot == 3)
+    shown = [(one.slot, one.time) for one in events.of(FrameShown)]
+    assert shown == [(2, times[0]), (1, times[0]), (0, times[1]), (3, times[1])]
+    assert [number_in(ring, slot) for slot in range(4)] == [30, 3, 3, 30]
+    # slots for which there is no time come back, of either kind
+    client.send(
+        ShowFrames(
+            serial=2, times=(), slots=(0, 1), width=WIDTH, height=HEIGHT, before_slots=(2, 3)
+        )
+    )
+    assert events.wait(FramesDropped).slots == (0, 1, 2, 3)
+
+
+LOOK = Transform(x=0.07, y=-0.04, scale=0.63, crop_left=0.11, crop_bottom=0.05)
+PLAIN: dict[str, Value] = {"deblock": 0, "detail": 0}
+SQUARE: dict[str, Value] = PLAIN | {"scale": "size", "width": 200, "height": 200}
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine", "values", "look"),
+    [
+        ("upscale", "lanczos", PLAIN | {"scale": "4"}, Transform()),
+        ("upscale", "lanczos", PLAIN | {"scale": "2"}, LOOK),
+        ("upscale", "lanczos", SQUARE, LOOK),
+        ("upscale", "lanczos", SQUARE | {"fit": "bars"}, Transform()),
+        ("upscale", "lanczos", SQUARE | {"fit": "stretch"}, LOOK),
+        ("restyle", "ink", {}, LOOK),
+    ],
+)
+def test_the_source_lies_exactly_where_the_result_does(
+    kind: str,
+    engine: str,
+    values: dict[str, Value],
+    look: Transform,
+    film: Path,
+    tmp_path: Path,
+    ring: FrameRing,
+    viewer: tuple[WorkerClient, Events],
+) -> None:
+    client, events = viewer
+    use = new_use(kind, engine)
+    use = replace(use, values={**use.values, **values})
+    one = replace(medium(film), facts=media_info.probe(film))
+    part = clip(one.id, 0, Fraction(6, 25), effects=(use,), look=look)
+    job = EffectJob(
+        title=kind, subject="film", asset=one, uses=(use,), wanted=part.source,
+        cache=str(tmp_path / "cache"),
+    )  # fmt: skip
+    client.send(Start(job=job))
+    events.wait(Finished)
+    show(client, project([one], video(part), width=WIDTH, height=HEIGHT), tmp_path, ring)
+    ask = ShowFrames(
+        serial=1, times=(Fraction(5, 25),), slots=(0,), width=WIDTH, height=HEIGHT,
+        before_slots=(1,),
+    )  # fmt: skip
+    client.send(ask)
+    before_event = events.wait(FrameShown, lambda shown: shown.slot == 1)
+    assert not any(shown.stale or shown.error for shown in events.of(FrameShown))
+    assert before_event.time == Fraction(5, 25)
+    after, before = bgra(ring, 0), bgra(ring, 1)
+    for one_side, other in ((after, before), (before, after)):  # the same black round them
+        assert not np.any((one_side.max(axis=2) < 4) & (other.max(axis=2) > 40))
+    if kind == "upscale":
+        inner = (slice(3, -3), slice(3, -3))
+        apart = {
+            (down, right): float(
+                np.abs(after - np.roll(before, (down, right), (0, 1)))[inner].mean()
+            )
+            for down in (-1, 0, 1)
+            for right in (-1, 0, 1)
+        }
+        assert min(apart, key=lambda shift: apart[shift]) == (0, 0)
+        assert apart[0, 0] < 4
+    else:
+        assert np.abs(after - before).mean() > 2
 
 
 # The ring by itself

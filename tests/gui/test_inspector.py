@@ -264,7 +264,7 @@ def test_sound_tab(qtbot: QtBot) -> None:
 
 def test_render_button(qtbot: QtBot) -> None:
     made = shown(qtbot, project_with(clip("a", 0, new_use("upscale"))), "a")
-    button = made.panel._foot.findChild(QPushButton)
+    button = made.panel._foot.render_button.findChild(QPushButton)
     assert isinstance(button, QPushButton)
     made.panel.set_render("stale")
     button.click()

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine import memory
 from engine.errors import EffectError, EngineError
-from engine.jobs import Job, JobResult, SelfTestJob
+from engine.jobs import EffectJob, Job, JobResult, SelfTestJob
 from engine.progress import Report
-from engine.worker.device import cpu
+from engine.worker.device import cpu, kernels_line, torch_facts, torch_line
 from engine.worker.messages import Ask, Device
 from engine.worker.self_test import in_plain_python, self_test
 
-NO_TORCH = "torch is not installed"
+if TYPE_CHECKING:
+    from engine.models.resident import Resident
+
+NO_TORCH = "torch is not installed."
 RESIDENT_SHARE = 0.6  # of the memory, for models that wait for the next job
 
 
@@ -24,21 +29,24 @@ class GpuTasks:
         self._resident: Resident | None = None
 
     def device(self) -> Device:
-        """The first CUDA card, else the processor and why."""
-        if find_spec("torch") is None:
-            return cpu(f"{NO_TORCH}: neural effects need the models extra.")
+        """The first CUDA card, else the processor; and what torch is and can."""
+        facts = torch_facts()
+        told = " ".join(filter(None, (torch_line(*facts), kernels_line())))
+        if not facts.sees_card:
+            modes = _modes("cpu") if facts.version else {}
+            why = f"torch {facts.version} sees no CUDA card." if facts.version else NO_TORCH
+            return msgspec.structs.replace(cpu(why), torch=told, attention=modes)
         import torch
 
-        if not torch.cuda.is_available():
-            return cpu(torch_facts())
         card = torch.cuda.get_device_properties(0)
-        _, total = torch.cuda.mem_get_info(0)
         return Device(
             kind="cuda",
             name=card.name,
-            total_bytes=total,
+            total_bytes=card.total_memory,
             free_bytes=self._free_bytes(),
-            details=f"{torch_facts()}, compute capability {card.major}.{card.minor}",
+            details=f"torch {facts.version}, compute capability {card.major}.{card.minor}",
+            torch=told,
+            attention=_modes("cuda"),
         )
 
     def _free_bytes(self) -> int:
@@ -78,15 +86,22 @@ class GpuTasks:
     def _test(self, job: SelfTestJob, report: Report) -> JobResult:
         if find_spec("torch") is None:
             result = self_test(job, report, in_plain_python)
-            return msgspec.structs.replace(
-                result, notes=(f"Computed in plain Python: {NO_TORCH}.",)
-            )
+            return msgspec.structs.replace(result, notes=(f"Computed in plain Python: {NO_TORCH}",))
         compute, where = _with_torch()
         return msgspec.structs.replace(self_test(job, report, compute), notes=(where,))
 
     def ask(self, request: Ask) -> None:
         """The gpu child has no viewer to serve."""
         raise EngineError(f"The GPU worker does not answer {type(request).__name__}.")
+
+
+def _modes(kind: str) -> dict[str, str]:
+    """Attention modes with why each cannot be used, "" where it can."""
+    import torch
+
+    from engine.models.attention import modes
+
+    return {mode.name: mode.reason for mode in modes(torch.device(kind))}
 
 
 def _with_torch() -> tuple[Callable[[int], bytes], str]:

@@ -155,7 +155,9 @@ class Device(_Message, frozen=True, kw_only=True):
     """What the child computes on. `kind`: "cpu" or "cuda".
 
     `details`: of a media child the graphics cards that the machine has, "" for none; of a gpu
-    child why it does not compute on one.
+    child its torch and compute capability, or why it does not compute on a card. Of a gpu child
+    also `torch`: a line for the person on which build is there and what it sees, and `attention`:
+    each mode with why it cannot be used, "" where it can.
     """
 
     kind: str
@@ -163,6 +165,8 @@ class Device(_Message, frozen=True, kw_only=True):
     total_bytes: int = 0
     free_bytes: int = 0
     details: str = ""
+    torch: str = ""
+    attention: dict[str, str] = {}
 
 
 class Started(_Message, frozen=True, kw_only=True):

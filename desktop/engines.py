@@ -8,7 +8,7 @@ from desktop.jobs import JobQueue
 from desktop.service import MediaService
 from desktop.settings import SettingsStore
 from desktop.weights import WeightsLibrary
-from engine.library.families import gigabytes
+from engine.library.found import gigabytes
 from engine.planning import DeviceFacts, facts_of
 from engine.timeline.effects import EFFECTS, Engine, kind
 from engine.worker.messages import Device, Event

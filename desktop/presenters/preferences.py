@@ -28,8 +28,7 @@ from desktop.wording import size_text
 from engine.errors import WeightsError
 from engine.jobs import NeuralOptions
 from engine.library.download_offer import Offer
-from engine.library.families import FamilyReport
-from engine.library.scan import FolderFacts
+from engine.library.found import FamilyReport, FolderFacts
 from engine.worker.messages import Device
 from ui.appearance import SYSTEM
 from ui.attention_list import ModeRow

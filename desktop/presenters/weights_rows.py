@@ -9,10 +9,9 @@ from desktop.job_entry import Entry, State
 from desktop.wording import duration_text
 from engine.library.catalog import Part
 from engine.library.download_offer import Offer, free_bytes, share, size_text
-from engine.library.families import FamilyReport, PartReport
-from engine.library.families import State as Found
 from engine.library.folders import Sort
-from engine.library.scan import FolderFacts, Weights
+from engine.library.found import FamilyReport, FolderFacts, PartReport, Weights
+from engine.library.found import State as Found
 from ui.weights_rows import (
     ATTENTION,
     FAILED,

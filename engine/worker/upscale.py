@@ -18,12 +18,12 @@ from engine.jobs import EffectJob
 from engine.media.info import fingerprint
 from engine.models.attention import default_mode
 from engine.models.flashvsr.config import Rule
-from engine.models.flashvsr.pipeline import Models, Settings, sparsity
+from engine.models.flashvsr.pipeline import Band, Colour, Models, Settings, sparsity
 from engine.models.flashvsr.preparation import placement
 from engine.models.flashvsr.segments import Ask, Tiles, restored
 from engine.models.flashvsr.weights import load
 from engine.models.memory import memory_told
-from engine.models.resident import Resident
+from engine.models.resident import Key, Resident, key_of
 from engine.planning import DeviceFacts, Plan, plans, stepped_down
 from engine.render.ahead import Ahead
 from engine.render.keys import GRID, Stage
@@ -31,13 +31,15 @@ from engine.timeline.effects import Value
 
 READ_AHEAD = 16  # pictures
 RULES: dict[str, Rule] = {"flashvsr-1.0": "v1", "flashvsr-1.1": "v1.1"}
+COLOURS: dict[str, Colour] = {"none": "none", "adain": "adain", "wavelet": "wavelet"}
+BANDS: dict[str, Band] = {"whole": "whole", "high": "high"}
 SLOW = "It ran on the processor: a card would be many times faster."
 
 
 class Upscaler:
     """A `Neural` for the FlashVSR engines of one job."""
 
-    def __init__(self, job: EffectJob, device: DeviceFacts, resident: Resident[Models]) -> None:
+    def __init__(self, job: EffectJob, device: DeviceFacts, resident: Resident) -> None:
         self._job = job
         self._device = device
         self._resident = resident
@@ -122,10 +124,10 @@ class Upscaler:
             f"{stage.engine.label} has no weights.", "Get them in Preferences, Weights."
         )
 
-    def _key(self, stage: Stage, plan: Plan) -> tuple[object, ...]:
+    def _key(self, stage: Stage, plan: Plan) -> Key:
         files = self._files(stage)
-        names = tuple((name, str(path), _stamp(path)) for name, path in sorted(files.items()))
-        return (stage.engine.name, plan.device, plan.precision, self._mode, names)
+        paths = [path for _, path in sorted(files.items())]
+        return key_of(paths, None, plan.device, (stage.engine.name, plan.precision, self._mode))
 
     def _load(self, stage: Stage, plan: Plan) -> Models:
         engine = stage.engine
@@ -194,14 +196,11 @@ def _ask(values: dict[str, Value], plan: Plan, width: int, height: int) -> Ask:
         float(plan.kv_slots),
         int(values["local_range"]),
     )
-    colour, band = str(values["colour_fix"]), str(values["band"])
-    assert colour in ("none", "adain", "wavelet")
-    assert band in ("whole", "high")
     settings = Settings(
         sparse,
-        colour,
+        COLOURS[str(values["colour_fix"])],
         strength=float(values["strength"]) / 100,
-        band=band,
+        band=BANDS[str(values["band"])],
         cache=torch.float8_e4m3fn if plan.cache == "fp8" else None,
     )
     return Ask(

@@ -161,7 +161,7 @@ def test_comfyui_is_offered_where_it_usually_lies(
         (
             ("get", "flashvsr-1.1", "--source", "x"),
             2,
-            "FlashVSR 1.1 has no source «x»; it has bf16",
+            "FlashVSR 1.1 has no source «x»",
         ),
         (("get", "flashvsr-1.1", "--part", "vae"), 2, "Nobody is there to be asked"),
         (("get", "flashvsr-1.1", "--mirror", "ftp://x", "--yes"), 3, "«ftp://x» is no address"),

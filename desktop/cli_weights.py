@@ -207,6 +207,10 @@ def _get(chosen: argparse.Namespace, settings: Settings) -> Answer:
     for name in chosen.part:
         if not any(part.name == name for part in family.parts):
             raise _wrong(f"{family.label} has no part «{name}»; it has {known}")
+    labels = [one.label for part in family.parts for one in part.sources if one.label]
+    if chosen.source and chosen.source not in labels:
+        known = f"it has {', '.join(labels)}" if labels else "it has one of each part"
+        raise _wrong(f"{family.label} has no source «{chosen.source}»; {known}")
     bar = Bar(sys.stderr, chosen.json)
     with MediaChild() as child:
         parts = chosen.part or _lacking(look(child, bar), family)

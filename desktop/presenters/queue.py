@@ -11,7 +11,7 @@ from desktop.parts import Parts
 from desktop.presenters.media import show_in_folder
 from desktop.wording import duration_text, size_text
 from engine.errors import EffectError
-from engine.jobs import EffectJob, ExportJob, Job
+from engine.jobs import DownloadJob, EffectJob, ExportJob, Job
 from engine.planning import estimate
 from engine.timeline.effects import kind
 from ui.job_rows import JobRow
@@ -35,6 +35,8 @@ def icon_of(job: Job) -> str:
             return kind(job.uses[-1].kind).icon
         except EffectError:
             return "queue"
+    if isinstance(job, DownloadJob):
+        return "download"
     return "export" if isinstance(job, ExportJob) else "queue"
 
 
@@ -122,6 +124,7 @@ class QueuePresenter(QObject):
 
     def _row(self, entry: Entry) -> JobRow:
         job, state = entry.job, SHOWN[entry.state]
+        is_download = isinstance(job, DownloadJob)
         remedies: tuple[tuple[str, str], ...] = ()
         if entry.state is State.FAILED:
             remedies = (("retry", "Retry"),)
@@ -144,7 +147,7 @@ class QueuePresenter(QObject):
             remedies=remedies,
             has_details=bool(entry.details),
             can_show=isinstance(job, EffectJob) and bool(job.clip),
-            file=entry.result.output if entry.result is not None else "",
+            file=entry.result.output if entry.result is not None and not is_download else "",
         )
 
     def _detail(self, entry: Entry) -> str:
@@ -161,6 +164,8 @@ class QueuePresenter(QObject):
             return ""
         frames = f"{result.frames} frame{'' if result.frames == 1 else 's'}"
         took = duration_text(entry.ended - entry.started)
+        if isinstance(job, DownloadJob):
+            return f"{size_text(result.size_bytes)} · {took}"
         if isinstance(job, ExportJob):
             return f"{size_text(result.size_bytes)} · {frames} · {took}"
         return f"{frames} · {took}" if result.made else f"{frames} · found in the cache"
@@ -275,6 +280,8 @@ def _stage_bars(entry: Entry) -> tuple[tuple[str, float], ...]:
 def _step(entry: Entry) -> str:
     if entry.total <= 0:
         return "Starting…"
+    if isinstance(entry.job, DownloadJob):
+        return f"{size_text(entry.done)} of {size_text(entry.total)}"
     return f"Frame {entry.done} of {entry.total}"
 
 

@@ -98,9 +98,10 @@ class Scanner:
                 made[entry.path] = self._weights(entry)
                 taken.update(made[entry.path].parts)
         yield Step("scan", len(entries), len(entries))
+        self._remember(places)  # what follows takes long and may be cut off
         yield from self._tell(made, entries)
-        _recognise_prompts(made)
         self._remember(places)
+        _recognise_prompts(made)
         self.found = self._scan(made, entries, places, sorts)
 
     def _scan(

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from desktop.child import Bar, MediaChild
 from desktop.cli import run
+from desktop.cli_weights import models
+from desktop.options import parser
 from desktop.settings import folders, load_settings, save_settings
+from engine.errors import WeightsError
+from engine.timeline.effects import FLASHVSR_ENGINES, LANCZOS
 from tests.support.loopback import BODY, SIZE, Site, cut, serving, stall, status
 from tests.support.tiny_weights import flashvsr, tiny, write
 
@@ -114,6 +120,23 @@ def test_the_same_is_said_in_words(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert f"Tiny decoder (for tiny): found, {folder / 'TCDecoder.ckpt'} (bf16, " in out
 
 
+def test_a_folder_counts_for_one_command(tmp_path: Path) -> None:
+    folder, tiny_engine = flashvsr(tmp_path / "w"), FLASHVSR_ENGINES[0]
+    words = ["effect", "upscale", "in.mp4", "out.mp4", "--weights", str(folder), "--weights", "b"]
+    chosen = parser().parse_args(words)
+    assert chosen.weights == [folder, Path("b")]
+    save_settings(replace(load_settings(), weights_words={str(folder): "1.1"}))
+    bar = Bar(sys.stderr, quiet=True)
+    with MediaChild() as child:
+        assert models(child, [LANCZOS], bar) == ()
+        (made,) = models(child, [LANCZOS, tiny_engine], bar, [folder])
+        with pytest.raises(WeightsError, match="needs the FlashVSR"):
+            models(child, [tiny_engine], bar)
+    assert made.family == "flashvsr-1.1"
+    assert made.files["prompt"] == str(folder / "posi_prompt.pth")
+    assert load_settings().weights_folders == ()
+
+
 def test_comfyui_is_offered_where_it_usually_lies(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +158,11 @@ def test_comfyui_is_offered_where_it_usually_lies(
         (("say", "/nowhere", "1.1"), 3, "«/nowhere» is not there."),
         (("get", "wan9"), 2, "There is no family «wan9»"),
         (("get", "flashvsr-1.1", "--part", "x"), 2, "FlashVSR 1.1 has no part «x»"),
+        (
+            ("get", "flashvsr-1.1", "--source", "x"),
+            2,
+            "FlashVSR 1.1 has no source «x»",
+        ),
         (("get", "flashvsr-1.1", "--part", "vae"), 2, "Nobody is there to be asked"),
         (("get", "flashvsr-1.1", "--mirror", "ftp://x", "--yes"), 3, "«ftp://x» is no address"),
     ],
@@ -170,8 +198,6 @@ def test_another_folder_counts_from_then_on(call: Call, site: Site, tmp_path: Pa
 def test_the_mirror_of_the_system_and_of_the_settings(
     call: Call, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from msgspec.structs import replace
-
     words = ("get", "flashvsr-1.0", "--part", "projection", "--yes")
     monkeypatch.setenv("HF_ENDPOINT", site.url)
     assert call(*words)["code"] == 0

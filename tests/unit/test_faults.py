@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from engine.errors import Cancelled, EngineError, MediaError, OutOfMemory
+from engine.library.download_offer import DownloadError
 from engine.worker.faults import BUG, Fault, attempt
 
 
@@ -29,6 +30,12 @@ def test_an_error_of_the_engine_speaks_for_itself() -> None:
         "MediaError",
     )
     assert fault.details.startswith("moov\nTraceback")
+
+
+def test_what_a_retry_need_not_make_again_is_told_apart() -> None:
+    fault = fault_when(DownloadError("No connection.", "Resume.", kept="4.8 of 14.3 GB are kept."))
+    assert (fault.message, fault.kept) == ("No connection.", "4.8 of 14.3 GB are kept.")
+    assert fault.kind == "WeightsError"  # the nearest that who reads it knows
 
 
 def test_anything_else_is_a_bug_with_its_trace() -> None:

@@ -13,7 +13,15 @@ from pytestqt.qtbot import QtBot
 
 from desktop.job_entry import HISTORY, Entry, State, lane_of, read
 from desktop.jobs import FILE, JobQueue
-from engine.jobs import EffectJob, ExportJob, ExportOptions, Job, JobResult, SelfTestJob
+from engine.jobs import (
+    DownloadJob,
+    EffectJob,
+    ExportJob,
+    ExportOptions,
+    Job,
+    JobResult,
+    SelfTestJob,
+)
 from engine.timeline.effects import new_use
 from engine.timeline.model import Project
 from engine.timeline.time import encode_value
@@ -111,6 +119,25 @@ def test_one_effect_one_export_and_one_gpu_job_run_at_a_time(desk: Desk) -> None
     assert [lane_of(job) for job in jobs] == ["effect", "effect", "export", "export", "gpu", "gpu"]
     assert [desk.state(jobs[place]) for place in (0, 2, 4)] == [State.RUNNING] * 3
     assert sorted(one.role for one in desk.clients) == ["gpu", "media", "media"]
+
+
+def test_a_download_runs_beside_the_others_and_goes_on_after_a_restart(
+    desk: Desk, tmp_path: Path
+) -> None:
+    fetch, other = (DownloadJob(family=name, parts=("vae",), folder="/w") for name in "ab")
+    made, out = effect("a"), export("b")
+    desk.add(made, out, fetch, other)
+    desk.until(lambda: states(desk).count(State.RUNNING) == 3)
+    assert desk.state(other) is State.WAITING
+    desk.say(fetch, Progress(job=fetch.id, stage="download", done=3 << 40, total=4 << 40))
+    desk.until(lambda: desk.queue.entries[2].fraction == 0.75)
+    desk.say(fetch, Progress(job=fetch.id, stage="verify", done=1, total=4))
+    desk.until(lambda: desk.queue.entries[2].stage == "verify")
+    assert desk.queue.entries[2].fraction == 1.0
+    desk.queue.save()
+    saved = read(tmp_path / FILE)[0]
+    assert [one.job for one in saved[2:]] == [fetch, other]
+    assert {one.state for one in saved} == {State.WAITING}
 
 
 def test_the_next_job_goes_to_the_same_warm_child(desk: Desk) -> None:

@@ -8,7 +8,7 @@ import pytest
 from engine.library.families import reports, told
 from engine.library.found import FamilyReport, Scan, State
 from engine.library.recognise import Match, match, unlike
-from engine.library.scan import OTHER_WIDTHS, scan
+from engine.library.scan import OTHER_WIDTHS, Scanner, scan
 from engine.library.signatures import Shape, signatures
 from engine.library.structure import unstacked, widths
 from engine.library.tensors import Form, Header, Tensor
@@ -169,6 +169,15 @@ def test_it_is_known_again_without_being_read(tmp_path: Path) -> None:
     first, again = look(tmp_path, folder), look(tmp_path, folder)
     assert (first.read, again.read) == (5, 0)
     assert again.weights == first.weights
+
+
+def test_what_was_read_is_remembered_before_the_long_hashing(tmp_path: Path) -> None:
+    write(tmp_path / "w" / "LQ_proj_in.ckpt", signatures()["flashvsr_projection"]["flashvsr"])
+    for times_read in (1, 0):
+        scanner = Scanner(tmp_path / "memory.json")
+        steps = scanner.steps([tmp_path / "w"])
+        assert any(step.stage == "hash" for step in steps)  # then the window is closed
+        assert scanner.read == times_read
 
 
 def test_a_lone_tensor_is_a_prompt_only_beside_what_it_fits(tmp_path: Path) -> None:

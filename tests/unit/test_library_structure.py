@@ -225,3 +225,13 @@ def test_wans_own_of_other_widths_stays_wans_own(tmp_path: Path) -> None:
     write(tmp_path / "w" / "a.safetensors", tiny("wan2.1_t2v_1.3b", "wan"))
     found = look(tmp_path, tmp_path / "w")
     assert [one.kind for one in told(found, {})] == ["wan2.1_t2v_1.3b"]
+
+
+def test_the_decoders_last_two_widths_may_differ() -> None:
+    tensors = tiny("flashvsr_decoder", "flashvsr")
+    last = {"decoder.22.weight": (6, 4, 3, 3), "decoder.24.weight": (6, 6, 3, 3)}
+    apart = {**tensors, **last, "decoder.26.weight": (3, 6, 3, 3)}
+    found = matched(apart)
+    assert found is not None
+    assert found.kind.name == "flashvsr_decoder"
+    assert matched({**apart, "decoder.26.weight": (3, 5, 3, 3)}) is None

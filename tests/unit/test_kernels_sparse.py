@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from engine.models import kernels  # noqa: E402
+from engine.models.kernels.trial import failure  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -28,11 +29,10 @@ needs_triton = pytest.mark.skipif(
 )
 
 
-def child(*command: str, interpreted: bool) -> subprocess.CompletedProcess[str]:
+def child(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Runs Python by itself: Triton's interpreter is chosen when Triton is first imported."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    if interpreted:
-        environment["TRITON_INTERPRET"] = "1"
+    kept = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment = kept | settings
     return subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
     )
@@ -41,9 +41,28 @@ def child(*command: str, interpreted: bool) -> subprocess.CompletedProcess[str]:
 @needs_triton
 def test_the_kernels_by_the_interpreter() -> None:
     tests = Path(__file__).with_name("interpreted_sparse.py")
-    done = child("-m", "pytest", "-p", "no:cacheprovider", str(tests), interpreted=True)
+    done = child("-m", "pytest", "-p", "no:cacheprovider", str(tests), TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+@needs_triton
+def test_the_sparse_kernel_is_built_for_hopper_and_ada(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("built_sparse.py")
+    root = str(Path(__file__).parents[2])
+    done = child(str(script), "90", "2", "89", "2", TRITON_CACHE_DIR=str(tmp_path), PYTHONPATH=root)
+    assert done.returncode == 0, done.stderr
+    hopper, ada = ([int(x) for x in line.split()] for line in done.stdout.splitlines())
+    assert hopper[0] * 2 <= 227 * 1024  # two programs at once
+    assert (hopper[1] > 0, hopper[2] == 0, hopper[3] > 0) == (True, True, True)
+    assert ada[0] <= 99 * 1024
+    assert (ada[1] == 0, ada[2] > 0, ada[3] == 0) == (True, True, True)
+
+
+@needs_triton
+def test_a_triton_that_builds_nothing_is_found_out() -> None:
+    if not kernels.is_interpreted():  # there is nothing to build for on a processor
+        assert failure(CPU).startswith("Triton cannot build kernels here: ")
 
 
 def test_a_processor_has_the_plain_path() -> None:

@@ -20,10 +20,11 @@ def failure(device: torch.device) -> str:
         return f"Triton does not load: {_first_line(error)}"
     numbers = torch.arange(16, dtype=torch.float32, device=device)
     try:
-        kernel[(1,)](numbers, 16)
+        with torch.cuda.device(numbers.get_device()):
+            kernel[(1,)](numbers, 16)
         right = torch.equal(numbers.cpu(), torch.arange(16) * 2.0)
     except (*TROUBLES, triton.TritonError) as error:
-        return f"Triton cannot build kernels here, is a C compiler missing? {_first_line(error)}"
+        return f"Triton cannot build kernels here: {_first_line(error)}"
     return "" if right else "Triton's kernels give wrong numbers on this card"
 
 

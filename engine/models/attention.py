@@ -47,7 +47,7 @@ def block_sparse_attention(
         from engine.models.kernels import selection, sparse
 
         if sparse.fits(q, k):
-            with torch.cuda.device_of(q):  # where Triton launches
+            with torch.cuda.device(q.get_device()):  # where Triton launches
                 counts, lists = selection.kept(mask)
                 order = selection.running_order(counts, mask.shape[2])
                 return sparse.block_sparse(q, k, v, counts, lists, order, scales)
@@ -119,7 +119,7 @@ def block_mask(q: Tensor, k: Tensor, local: Tensor, pairs: int) -> Tensor:
         return plain_block_mask(q, k, local, pairs)
     from engine.models.kernels import selection
 
-    with torch.cuda.device_of(q):
+    with torch.cuda.device(q.get_device()):
         flat = _by_slots(selection.shares(q, k, local), local.shape[0])
         return _above(flat, selection.next_largest(flat, _budget(flat, pairs)), q, k)
 

@@ -215,8 +215,10 @@ def _trial(run: Run, device: torch.device, dtype: torch.dtype) -> str:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
         except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError) as error:
-            # torch says why in a warning, and in the error only that nothing was left.
-            cause = str(said[0].message) if said else _first_line(error)
+            cause = _first_line(error)
+            # torch says why in warnings, and in the error only that no kernel was left.
+            if said and cause.startswith("No "):
+                cause = str(said[0].message)
             return f"it does not run here: {cause.partition(' (Triggered')[0].rstrip('.')}"
     return ""
 

@@ -20,7 +20,7 @@ def failure(device: torch.device) -> str:
         return f"Triton does not load: {_first_line(error)}"
     numbers = torch.arange(16, dtype=torch.float32, device=device)
     try:
-        with torch.cuda.device_of(numbers):
+        with torch.cuda.device(numbers.get_device()):
             kernel[(1,)](numbers, 16)
         right = torch.equal(numbers.cpu(), torch.arange(16) * 2.0)
     except (*TROUBLES, triton.TritonError) as error:

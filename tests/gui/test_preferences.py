@@ -421,6 +421,9 @@ def test_the_rows_by_keys(desk: Desk, comfyui: Path, qtbot: QtBot) -> None:
     assert first.parts[0].hasFocus()
     key(Key.Key_Return)
     assert first.parts[0].is_asking()
+    ring = desk.window._ring._frame
+    assert ring is not None
+    qtbot.waitUntil(lambda: ring.isVisible() and ring.width() < 100)  # round Get
     key(Key.Key_Escape)
     assert not first.parts[0].is_asking()
     assert dialog.isVisible()
@@ -567,7 +570,6 @@ def test_the_theme_of_the_system() -> None:
     assert resolved("system", Qt.ColorScheme.Dark) == "dark"
     assert resolved("system", Qt.ColorScheme.Unknown) == "dark"
     assert resolved("light", Qt.ColorScheme.Dark) == "light"
-    assert resolved("system") in ("dark", "light")
 
 
 def test_the_dialog_fits_into_a_small_window_and_goes_with_its_end(

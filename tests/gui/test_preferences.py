@@ -221,6 +221,16 @@ def test_a_folder_says_what_it_is_and_the_download_folder_how_much_room_it_has(
     assert ours.facts.endswith(" free")
 
 
+def test_a_plain_folder_is_recognised_by_what_is_in_it(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    model(tmp_path / "mine" / "umt5.safetensors", "umt5_xxl", "hf")
+    for name in ("mine", "none"):
+        desk.library.add_folder(str(tmp_path / name))
+    mine, none, _ = (line.shown for line in desk.open().weights.folders())
+    assert (mine.kind, mine.chip) == ("Folder", "Recognised")
+    assert none.chip == ""
+
+
 def test_a_folder_that_went_says_so(desk: Desk, tmp_path: Path) -> None:
     desk.library.add_folder(str(tmp_path / "gone"))
     shown = desk.open().weights.folders()[0].shown

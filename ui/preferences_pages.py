@@ -9,7 +9,7 @@ from ui.controls import Elided, Keycap, key_text, label, push_button, with_help
 from ui.fields import NumberField
 from ui.inputs import Segments
 from ui.panels import Sign, column, hairline, row
-from ui.weights_rows import Bar, Box
+from ui.weights_rows import Bar, Box, give_focus
 
 LABEL = 168
 THEMES = (("dark", "Dark"), ("light", "Light"), ("system", "System"))
@@ -265,11 +265,11 @@ class CachePage(SettingsPage):
         for widget in (self._question, self._yes, self._no):
             widget.setVisible(asking)
         if asking:
-            self._yes.setFocus(Qt.FocusReason.TabFocusReason)
+            give_focus(self._yes)
 
     def _accept(self) -> None:
         self._ask(False)
-        self._clear.setFocus(Qt.FocusReason.OtherFocusReason)
+        give_focus(self._clear)
         self.clear_requested.emit()
 
     def dismiss(self) -> bool:

@@ -22,6 +22,7 @@ from ui.weights_rows import (
     PartRow,
     StateChip,
     Sunken,
+    give_focus,
 )
 
 SIGNS = {  # of a part's state: icon, token
@@ -93,7 +94,7 @@ class Offer(QWidget):
         self._line.setToolTip(by_hand)
 
     def focus_first(self) -> None:
-        self._get.setFocus(Qt.FocusReason.TabFocusReason)
+        give_focus(self._get)
 
 
 class AskLine(Line):
@@ -187,11 +188,11 @@ class PartLine(Clickable):
 
     def dismiss(self) -> None:
         self._place(asking=False)
-        self.setFocus(Qt.FocusReason.TabFocusReason)
+        give_focus(self)
 
     def _accept(self) -> None:
         self._place(asking=False)
-        self.setFocus(Qt.FocusReason.OtherFocusReason)
+        give_focus(self)
         self.get_requested.emit(self.shown.name)
 
     def _place(self, *, asking: bool) -> None:
@@ -339,7 +340,7 @@ class FamilyBlock(QWidget):
                 return True
         if self.is_asking():
             self._offer.hide()
-            self.head.setFocus(Qt.FocusReason.TabFocusReason)
+            give_focus(self.head)
             return True
         return False
 
@@ -353,7 +354,7 @@ class FamilyBlock(QWidget):
 
     def _accept(self) -> None:
         self._offer.hide()
-        self.head.setFocus(Qt.FocusReason.OtherFocusReason)
+        give_focus(self.head)
         self.get_requested.emit(self.shown.name, "")
 
     def _fill(self, shown: FamilyRow) -> None:
@@ -376,4 +377,4 @@ class FamilyBlock(QWidget):
         """Left in a part closes the family."""
         if side < 0:
             self.set_open(False)
-            self.head.setFocus(Qt.FocusReason.TabFocusReason)
+            give_focus(self.head)

@@ -52,7 +52,7 @@ class WeightsPage(QWidget):
 
     def _heading(self) -> QWidget:
         head = QWidget(self)
-        inner = column(head, (24, 16, 24, 12), 5)
+        inner = column(head, (24, 16, 24, 11), 5)
         line = row(gap=8)
         line.addWidget(label("Weights library", "heading", parent=head), 1)
         self._scan = ScanButton(head)
@@ -243,7 +243,7 @@ class WeightsPage(QWidget):
             rows += block.focusable() if not block.isHidden() else []
         now = next((i for i, one in enumerate(rows) if one.hasFocus()), -1)
         target = rows[min(len(rows) - 1, max(0, now + step))]
-        target.setFocus(Qt.FocusReason.TabFocusReason)
+        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self._scroll.ensureWidgetVisible(target, 0, 12)
 
 

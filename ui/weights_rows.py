@@ -180,6 +180,13 @@ def order_keys(root: QWidget) -> None:
         QWidget.setTabOrder(one, following)
 
 
+def give_focus(widget: QWidget) -> None:
+    """Moves the focus; its ring is shown where the keyboard brought it before."""
+    by_keys = widget.window().testAttribute(Qt.WidgetAttribute.WA_KeyboardFocusChange)
+    reason = Qt.FocusReason.ShortcutFocusReason if by_keys else Qt.FocusReason.OtherFocusReason
+    widget.setFocus(reason)
+
+
 class Sunken(QWidget):
     """The open part of a family: darker than the rows."""
 

@@ -21,6 +21,7 @@ from desktop.presenters.weights_rows import (
     family_row,
     folder_row,
     lacking_parts,
+    used_folders,
     with_download,
 )
 from desktop.settings import SettingsStore
@@ -304,7 +305,10 @@ class PreferencesPresenter(QObject):
         page.set_scanning(library.is_scanning)
         page.set_problem(library.failure)
         download = str(library.download_folder)
-        page.set_folders(tuple(folder_row(facts, download) for facts in library.folders))
+        used = used_folders(library.reports)
+        page.set_folders(
+            tuple(folder_row(facts, download, facts.path in used) for facts in library.folders)
+        )
         self._families = {
             report.family.name: (
                 report,

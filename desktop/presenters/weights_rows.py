@@ -66,8 +66,17 @@ def place(path: str) -> str:
 # Folders
 
 
-def folder_row(facts: FolderFacts, download_folder: str) -> FolderRow:
-    """A folder of the person's; the one that downloads go to says how much room is left."""
+def used_folders(reports: Iterable[FamilyReport]) -> set[str]:
+    """The folders, as they were named, in which something was found that serves."""
+    parts = (part for report in reports for part in report.parts)
+    return {file.named for part in parts for file in (part.found, *part.others) if file is not None}
+
+
+def folder_row(facts: FolderFacts, download_folder: str, is_used: bool = False) -> FolderRow:
+    """A folder of the person's; the one that downloads go to says how much room is left.
+
+    `is_used`: something was recognised in it.
+    """
     is_download = bool(download_folder) and Path(facts.path) == Path(download_folder)
     kind, problem = facts.sort, ""
     if facts.sort == Sort.MISSING:
@@ -75,7 +84,7 @@ def folder_row(facts: FolderFacts, download_folder: str) -> FolderRow:
     elif facts.problem:
         problem = f"It cannot be read: {facts.problem}."
     free = free_bytes(Path(facts.path) / "x") if is_download else None
-    is_known = facts.sort in (Sort.COMFY, Sort.HUB)
+    is_known = is_used or facts.sort in (Sort.COMFY, Sort.HUB)
     chip = "Download folder" if is_download else "Recognised" if is_known and not problem else ""
     return FolderRow(
         path=facts.path,

@@ -33,7 +33,7 @@ class Playback(QObject):
     """Shows frames at the playhead and plays; the clock is the window's, never the child's."""
 
     frame_ready = Signal(QImage, object)  # the picture and its Time
-    pair_ready = Signal(QImage, QImage, object)  # with the effects, without them, their one Time
+    pair_ready = Signal(QImage, QImage, object)  # that with the same one without effects; its Time
     moved = Signal(object)  # Time, while playing
     playing_changed = Signal(bool)
     stale_changed = Signal(bool)  # the shown frame stands for a baked effect that is not there
@@ -220,10 +220,9 @@ class Playback(QObject):
     def _tell(self, shown: Shown) -> None:
         self.problem.emit(shown.problem)
         self.stale_changed.emit(shown.is_stale)
+        self.frame_ready.emit(shown.picture, shown.at)
         if shown.before is not None:
             self.pair_ready.emit(shown.picture, shown.before, shown.at)
-        else:
-            self.frame_ready.emit(shown.picture, shown.at)
 
     def _go_on(self) -> None:
         """Uses the slots that have become free."""

@@ -44,10 +44,10 @@ def difference(before: QImage, after: QImage) -> QImage:
 
     Made by the painter in its own arithmetic: a few milliseconds for a full frame.
     """
-    made = after.convertToFormat(QImage.Format.Format_RGB32)
+    made = after.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
     painter = QPainter(made)
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Difference)
-    painter.drawImage(made.rect(), before)
+    painter.drawImage(0, 0, before.convertToFormat(made.format()))
     painter.end()
     for _ in range(DOUBLINGS):
         once = made.copy()
@@ -108,8 +108,9 @@ def paint_label(painter: QPainter, label: Label) -> None:
     painter.restore()
 
 
-def beside(size: QSize) -> tuple[QRectF, QRectF]:
-    """The two halves of a canvas, 2 px apart."""
+def beside(size: QSize, most: float) -> tuple[QRectF, QRectF]:
+    """Two equal parts of a canvas beside its middle, 2 px apart, each `most` wide at most."""
     half = size.width() // 2
-    left = QRectF(0, 0, half - 1, size.height())
-    return left, QRectF(half + 1, 0, size.width() - half - 1, size.height())
+    width = min(half - 1, max(1, round(most)))
+    left = QRectF(half - 1 - width, 0, width, size.height())
+    return left, left.translated(width + 2, 0)

@@ -4,7 +4,7 @@ from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QWidget
 
-from ui.canvas import Canvas
+from ui.canvas import MARGIN, Canvas
 from ui.compare import (
     DOUBLINGS,
     INSET,
@@ -105,7 +105,12 @@ class CompareCanvas(Canvas):
         self.setAccessibleName(words[self._mode])
 
     def panes(self) -> tuple[QRectF, ...]:
-        return beside(self.size()) if self._mode is Mode.SIDE else super().panes()
+        if self._mode is not Mode.SIDE:
+            return super().panes()
+        scale = (self.height() - 2 * MARGIN) / self._height
+        if self._zoom is not None:
+            scale = self._zoom / self.devicePixelRatioF()
+        return beside(self.size(), self._width * scale + 2 * MARGIN)  # narrow ones lie close
 
     # Painting
 
@@ -153,16 +158,11 @@ class CompareCanvas(Canvas):
     def _shown_labels(self) -> list[Label]:
         """Labels in the picture's corners; none lies over the divider or on the other side."""
         labels, area = self._labels, self.seen()
-        hatched = not labels.is_rendered
-        words = "not rendered here" if hatched else labels.after
         if self._mode is Mode.SIDE:
-            return [
-                label_at(self.seen(0), "Before", labels.before, right=False),
-                label_at(area, "After", words, right=True, hatched=hatched),
-            ]
+            before = label_at(self.seen(0), "Before", labels.before, right=False)
+            return [before, self._label_after(area)]
         left = QRectF(area.left(), area.top(), area.width() / 2, area.height())
-        right = left.translated(left.width(), 0)
-        after = label_at(right, "After", words, right=True, hatched=hatched)
+        after = self._label_after(left.translated(left.width(), 0))
         if self._mode is Mode.DIFFERENCE:
             words = f"amplified {2**DOUBLINGS} ×"
             return [label_at(left, "Difference", words, right=False), after]
@@ -170,6 +170,15 @@ class CompareCanvas(Canvas):
         before = label_at(left, "Before", labels.before, right=False)
         shown = [before] if x >= before.area.right() + 4 else []
         return [*shown, after] if x <= after.area.left() - 4 else shown
+
+    def _label_after(self, area: QRectF) -> Label:
+        if self._labels.is_rendered:
+            return label_at(area, "After", self._labels.after, right=True)
+        made = label_at(area, "After", "not rendered here", right=True, hatched=True)
+        if made.words:
+            return made
+        short = label_at(area, "Not rendered", "", right=True, hatched=True)
+        return short if short.area.left() > area.left() else made
 
     # Gestures
 

@@ -9,7 +9,7 @@ from desktop.parts import Parts
 from desktop.states import active, badge
 from engine.timeline.model import Asset, Clip, Project, TrackKind
 from engine.timeline.results import result_facts
-from engine.timeline.time import Time, frame_at, time_of
+from engine.timeline.time import ZERO, Time
 from ui.compare import Labels, Mode
 from ui.timeline.states import FAILED, FRESH, RUNNING, STALE, ClipState
 
@@ -26,7 +26,8 @@ STATE_WORDS = {
 class ComparePresenter(QObject):
     """Asks for pairs while comparing and tells the viewer what it shows."""
 
-    changed = Signal()  # before and after are shown in another way, or no longer
+    changed = Signal()  # before and after are shown, or no longer
+    time_requested = Signal(object)  # Time: the playhead is wanted there
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.window)
@@ -35,6 +36,8 @@ class ComparePresenter(QObject):
         self._last = Mode.DIVIDER  # what D brings back
         self._is_stale = False  # the picture that is shown
         self._project: Project | None = None
+        self._now: Time = ZERO
+        self._shown: Clip | None = None
         self._hints: tuple[tuple[str, str], ...] = ()
         self._has_strip = False
         viewer = parts.window.viewer
@@ -45,7 +48,6 @@ class ComparePresenter(QObject):
         parts.playback.stale_changed.connect(self._stale)
         parts.states.changed.connect(self._states_changed)
         parts.editor.selection_changed.connect(self._show_button)
-        parts.editor.playhead_changed.connect(self._playhead_changed)
 
     @property
     def is_on(self) -> bool:
@@ -72,9 +74,9 @@ class ComparePresenter(QObject):
         if was_on != self.is_on:
             self.changed.emit()
 
-    def show_project(self, project: Project) -> None:
+    def show_project(self, project: Project, now: Time) -> None:
         """The project that the viewer shows: of the editor, or of one medium alone."""
-        self._project = project
+        self._project, self._now = project, now
         possible = not self._sequence_is_empty()
         self._parts.window.viewer.set_compare_possible(possible)
         self._parts.actions["view.compare"].setEnabled(possible)
@@ -90,7 +92,7 @@ class ComparePresenter(QObject):
         viewer = self._parts.window.viewer
         if not self.is_on:
             return
-        clip = self._compared()
+        clip = self._shown = self._compared()
         asset = self._asset(clip)
         state = self._parts.states.state(clip) if clip else None
         viewer.set_compared(
@@ -101,7 +103,15 @@ class ComparePresenter(QObject):
             state.fraction if state else 0.0,
         )
         viewer.strip.set_clip(clip, asset, state)
-        viewer.strip.set_time(self._parts.editor.playhead)
+        viewer.strip.set_time(self._now)
+
+    def show_time(self, now: Time) -> None:
+        """Where the playhead is."""
+        self._now = now
+        if self.is_on:
+            self._parts.window.viewer.strip.set_time(now)
+            if self._compared() is not self._shown:
+                self.show()
 
     # What is compared
 
@@ -126,7 +136,7 @@ class ComparePresenter(QObject):
 
     def _compared(self) -> Clip | None:
         """The clip at the playhead: with effects before one without, the selected one first."""
-        now, selected = self._parts.editor.playhead, self._parts.editor.selection
+        now, selected = self._now, self._parts.editor.selection
         here = [one for one in self._pictures() if one.start <= now < one.end]
         if not here and (pictures := self._pictures()):
             here = [one for one in pictures if one.end == now]  # the playhead is at the very end
@@ -177,23 +187,14 @@ class ComparePresenter(QObject):
         self.show()
         self._show_button()
 
-    def _playhead_changed(self) -> None:
-        if self.is_on:
-            self.show()
-
     # Around it
 
     def _make_strip(self) -> None:
         self._has_strip = True
         strip = self._parts.window.viewer.strip
         strip.set_thumbnails(self._parts.previews.thumbnail)
-        strip.time_requested.connect(self._scrub)
+        strip.time_requested.connect(self.time_requested)
         self._parts.previews.changed.connect(strip.update)
-
-    def _scrub(self, at: Time) -> None:
-        rate = self._parts.editor.sequence.rate
-        self._parts.playback.stop()
-        self._parts.editor.move_playhead(time_of(frame_at(at, rate), rate))
 
     def _show_button(self) -> None:
         selected = self._selected()
@@ -217,7 +218,7 @@ class ComparePresenter(QObject):
         if clips and not any(one.start <= now < one.end for one in clips):
             state = self._parts.states.state(clips[0])
             starts = [start for start, _, name in state.spans if name == FRESH] if state else []
-            self._scrub(starts[0] if starts else clips[0].start)
+            self.time_requested.emit(starts[0] if starts else clips[0].start)
         self.set_mode(self._last)
 
     def _leave(self) -> None:

@@ -36,6 +36,7 @@ class ViewerPresenter(QObject):
         self._gesture = 0  # counts drags of handles
         self.compare = ComparePresenter(parts)
         self.compare.changed.connect(self._compared)
+        self.compare.time_requested.connect(self._scrub)
         viewer, transport = parts.window.viewer, parts.window.transport
         viewer.size_wanted.connect(self._resize)
         viewer.quality_requested.connect(self._set_quality)
@@ -107,7 +108,7 @@ class ViewerPresenter(QObject):
             and sequence.duration == 0
         )
         viewer.set_empty(is_new)
-        self.compare.show_project(self._look_project or self._parts.editor.project)
+        self.compare.show_project(self._look_project or self._parts.editor.project, self._now)
         if not is_new:
             viewer.set_sequence(sequence.name, sequence.width, sequence.height, sequence.rate)
         if sequence.duration == 0:
@@ -118,7 +119,7 @@ class ViewerPresenter(QObject):
         transport.set_time(self._now)
 
     def _frame(self, picture: QImage, _at: Time) -> None:
-        if self._sequence.duration > 0:
+        if self._sequence.duration > 0 and not self.compare.is_on:  # else it comes as a pair
             self._parts.window.viewer.set_frame(picture)
 
     def _stale(self, stale: bool) -> None:
@@ -242,6 +243,7 @@ class ViewerPresenter(QObject):
         if self._look_project is not None:
             self._look_at = at
             self._parts.window.transport.set_time(at)
+            self.compare.show_time(at)
         else:
             self._parts.editor.move_playhead(at)
 
@@ -252,6 +254,11 @@ class ViewerPresenter(QObject):
         self._put(max(ZERO, min(at, end)) if end > 0 else at)
         if self._look_project is not None:
             self.refresh()
+
+    def _scrub(self, at: Time) -> None:
+        """To the frame that shows at `at`."""
+        rate = self._sequence.rate
+        self.go(min(time_of(frame_at(at, rate), rate), self._last_frame()))
 
     def step(self, frames: int) -> None:
         self._parts.playback.stop()
@@ -277,6 +284,7 @@ class ViewerPresenter(QObject):
                 self._parts.playback.stop()
             self.refresh()
         self._parts.window.transport.set_time(self._parts.editor.playhead)
+        self.compare.show_time(self._parts.editor.playhead)
 
     # Handles on the picture
 

@@ -288,6 +288,9 @@ def test_both_sides_show_one_frame_while_scrubbing_and_playing(
     app.viewer.go(Fraction(0))
     app.parts.actions["timeline.play"].trigger()
     qtbot.waitUntil(lambda: len(pairs) > still + 5, timeout=PATIENCE_MS)
+    # a larger ring in the middle: playing goes on, in pairs
+    app.parts.playback.set_size(1280, 768)
+    qtbot.waitUntil(lambda: pairs[-1][0].width() == 1280, timeout=PATIENCE_MS)
     app.parts.playback.stop()
     for after, before, at in pairs:
         numbers = read_number(pixels(after)), read_number(pixels(before))
@@ -299,9 +302,21 @@ def test_both_sides_show_one_frame_while_scrubbing_and_playing(
     assert read_number(pixels(after)) == read_number(pixels(before))
     assert 0 < np.abs(pixels(after).astype(int) - pixels(before)).mean() < 6
 
+    # a press on the strip goes to that frame of the clip
+    app.parts.window.set_larger_view(True)
+    strip = window.viewer.strip
+    assert strip.isVisible()
+    body = strip.body()
+    at = QPointF(body.left() + body.width() * 0.51, 20).toPoint()
+    QTest.mouseClick(strip, Qt.MouseButton.LeftButton, pos=at)
+    assert app.parts.editor.playhead == Fraction(15, 25)
+    qtbot.waitUntil(lambda: pairs[-1][2] == Fraction(15, 25), timeout=PATIENCE_MS)
+
     # Esc leads back, and the frame comes alone again
+    pairs.clear()
     with qtbot.waitSignal(app.parts.playback.frame_ready, timeout=PATIENCE_MS):
         QTest.keyClick(canvas, Qt.Key.Key_Escape)
+    assert not pairs
     assert canvas.mode is Mode.OFF
     assert canvas.before() is None
     assert not app.parts.actions["view.compare"].isChecked()

@@ -1,17 +1,139 @@
-"""FlashVSR's published files to models, strictly."""
+"""FlashVSR's published files to models, strictly; sizes are read from shapes.
 
+A checkpoint of other widths loads too, if its files are built as the published ones.
+"""
+
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from engine.models.flashvsr.config import DecoderConfig, ProjectorConfig, TransformerConfig
+from engine.errors import WeightsError
+from engine.models.flashvsr.config import (
+    DECODERS,
+    PROJECTORS,
+    TRANSFORMERS,
+    DecoderConfig,
+    ProjectorConfig,
+    Rule,
+    TransformerConfig,
+)
 from engine.models.flashvsr.decoder import TinyDecoder
+from engine.models.flashvsr.pipeline import Models
 from engine.models.flashvsr.projector import Projector
 from engine.models.flashvsr.transformer import Transformer
-from engine.models.weights import load_strict
+from engine.models.wan.vae import VaeDecoder
+from engine.models.wan.weights import load_vae_decoder, vae_config
+from engine.models.weights import load_strict, read_tensors
 
 Dtype = torch.dtype | None
+Mode = Literal["tiny", "full"]
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "tiny": ("transformer", "projection", "prompt", "decoder"),
+    "full": ("transformer", "projection", "prompt", "vae"),
+}
+HEAD = 128  # channels of a head, where nothing tells how many heads there are
+
+
+def load(
+    files: Mapping[str, Path], rule: Rule, mode: str, device: torch.device | str, dtype: Dtype
+) -> Models:
+    """The models of a mode, "tiny" or "full", from the files of its parts (see PARTS).
+
+    `rule` goes with the weights: their files do not tell. A config.json beside the transformer
+    tells its heads. What is missing, damaged or of another model is a WeightsError.
+    """
+    for name in PARTS[mode]:
+        if name not in files:
+            raise WeightsError(
+                f"FlashVSR needs its {name}, and no file was named for it.",
+                "Name its folder among the folders of weights, or get it.",
+            )
+    transformer = _transformer(files["transformer"], dtype)
+    projector = _projector(files["projection"], rule, dtype)
+    decoder: TinyDecoder | VaeDecoder
+    if mode == "tiny":
+        tensors = read_tensors(files["decoder"])
+        config = decoder_config(tensors)
+        decoder = load_decoder(tensors, config, str(files["decoder"]), dtype)
+        latents, path = config.latent_channels, files["decoder"]
+    else:
+        tensors = read_tensors(files["vae"])
+        vae = vae_config(tensors)
+        decoder = load_vae_decoder(tensors, vae, str(files["vae"]), dtype)
+        latents, path = vae.z_dim, files["vae"]
+    config_ = transformer.config
+    _fit(files["projection"], "tokens", projector.config.out_dim, config_.dim)
+    _fit(path, "latents", latents, config_.out_dim)
+    prompt = _prompt(files["prompt"], config_.text_dim)
+    return Models(
+        transformer.to(device), projector.to(device), decoder.to(device), prompt.to(device)
+    )
+
+
+def transformer_config(
+    tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None
+) -> TransformerConfig:
+    """Sizes by the shapes; heads by `about` (a config.json), else of 128 channels each.
+
+    A size whose tensor is missing is the published one: the strict loader tells what is missing.
+    """
+    usual, about = TRANSFORMERS["flashvsr"], about or {}
+    embedding = _shape(tensors, "patch_embedding.weight", (usual.dim, usual.in_dim, *usual.patch))
+    dim, in_dim, t, h, w = embedding
+    out = _shape(tensors, "head.head.weight", (usual.out_dim * t * h * w, dim))
+    heads = about.get("num_heads", max(1, dim // HEAD))
+    if not isinstance(heads, int) or heads < 1 or dim % heads or (dim // heads) % 2:
+        raise WeightsError(
+            f"{heads} heads cannot share the transformer's {dim} channels.",
+            "The config.json beside the weights may be of another model.",
+        )
+    return TransformerConfig(
+        dim,
+        heads,
+        _shape(tensors, "blocks.0.ffn.0.weight", (usual.ffn_dim, dim))[0],
+        in_dim,
+        out[0] // (t * h * w),
+        _shape(tensors, "text_embedding.0.weight", (dim, usual.text_dim))[1],
+        _shape(tensors, "time_embedding.0.weight", (dim, usual.freq_dim))[1],
+        _count(tensors, "blocks.", usual.layers),
+        patch=(t, h, w),
+    )
+
+
+def projector_config(tensors: Mapping[str, Tensor], rule: Rule) -> ProjectorConfig:
+    """Sizes by the shapes, as of the transformer."""
+    usual = PROJECTORS["flashvsr_v1"]
+    pixels = usual.patch[0] * usual.patch[1]
+    first = _shape(tensors, "conv1.weight", (usual.hidden1, usual.channels * pixels, 4, 3, 3))
+    second = _shape(tensors, "conv2.weight", (usual.hidden2, first[0], 4, 3, 3))
+    linear = _shape(tensors, "linear_layers.0.weight", (usual.out_dim, second[0]))
+    return ProjectorConfig(
+        rule,
+        first[1] // pixels,
+        usual.patch,
+        first[0],
+        second[0],
+        linear[0],
+        _count(tensors, "linear_layers.", usual.layers),
+    )
+
+
+def decoder_config(tensors: Mapping[str, Tensor]) -> DecoderConfig:
+    """Sizes by the shapes, as of the transformer."""
+    usual = DECODERS["flashvsr_tcdecoder"]
+    a, b, c, d = usual.channels
+    condition = usual.condition_channels
+    wide, inputs = _shape(tensors, "decoder.1.weight", (a, condition + 16, 3, 3))[:2]
+    widths = [
+        _shape(tensors, f"decoder.{layer}.weight", (width, 1, 3, 3))[0]
+        for layer, width in ((10, b), (16, c), (22, d))
+    ]
+    return DecoderConfig((wide, widths[0], widths[1], widths[2]), inputs - condition, condition)
 
 
 def load_transformer(
@@ -38,3 +160,62 @@ def load_decoder(
     decoder = load_strict(lambda: TinyDecoder(config), known, file)
     decoder.merge()
     return decoder.to(dtype)
+
+
+def _transformer(path: Path, dtype: Dtype) -> Transformer:
+    tensors = read_tensors(path)
+    config = transformer_config(tensors, _about(path))
+    return load_transformer(tensors, config, str(path), dtype)
+
+
+def _projector(path: Path, rule: Rule, dtype: Dtype) -> Projector:
+    tensors = read_tensors(path)
+    return load_projector(tensors, projector_config(tensors, rule), str(path), dtype)
+
+
+def _prompt(path: Path, text_dim: int) -> Tensor:
+    tensors = read_tensors(path)
+    prompt = tensors.get("")
+    if prompt is None or prompt.dim() != 3 or prompt.shape[0] != 1 or prompt.shape[2] != text_dim:
+        found = "tensors with names" if prompt is None else f"shape {list(prompt.shape)}"
+        raise WeightsError(
+            f"{path} is not FlashVSR's prompt: it holds {found}, expected [1, any, {text_dim}].",
+            "The file is posi_prompt.pth of FlashVSR's own repository.",
+        )
+    return prompt
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """The config.json beside a file of weights; empty where there is none."""
+    beside = path.with_name("config.json")
+    if not beside.is_file():
+        return {}
+    try:
+        about = json.loads(beside.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{beside} cannot be read: {error}.", "Get it again.") from error
+    return about if isinstance(about, dict) else {}
+
+
+def _fit(path: Path, what: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise WeightsError(
+            f"{path}: its {what} have {found} channels, the transformer's have {wanted}.",
+            "Both must be of one model.",
+        )
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """A tensor's shape; the usual one where the tensor is missing or has other axes."""
+    tensor = tensors.get(name)
+    is_alike = tensor is not None and tensor.dim() == len(usual) and tensor.numel() > 0
+    return tuple(tensor.shape) if tensor is not None and is_alike else usual
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str, usual: int) -> int:
+    """How many numbered parts there are: one more than the greatest number."""
+    numbers = {
+        name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix)
+    }
+    found = [int(number) for number in numbers if number.isdecimal() and len(number) < 4]
+    return max(found) + 1 if found else usual

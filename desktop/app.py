@@ -3,13 +3,15 @@
 import base64
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QApplication
 
 from desktop.commands import Commands
 from desktop.editor import Editor
+from desktop.engines import Engines
 from desktop.exporting import Exports, project_name
 from desktop.imports import Importer
 from desktop.jobs import JobQueue
@@ -26,16 +28,20 @@ from desktop.previews import Previews
 from desktop.service import MediaService
 from desktop.shell import Shell, make_shell
 from desktop.states import EffectStates
+from desktop.weights import WeightsLibrary
 from desktop.wording import size_text
 from engine.errors import EngineError
 from engine.jobs import ExportOptions, Format
 from engine.timeline.model import Project, TrackKind
-from engine.worker.messages import Device, Event
-from ui import theme
+from ui import appearance, theme
 from ui.notice import Notice
 from ui.timeline.view import TimelineView
 
+if TYPE_CHECKING:
+    from desktop.presenters.preferences import PreferencesPresenter
+
 HINTS = [("Space", "play"), ("S", "split"), ("Ctrl K", "find any command")]
+SCAN_MS = 1500  # after the start, when the window is at rest
 EMPTY_HINTS = [("Ctrl I", "import"), ("Ctrl O", "open project"), ("Ctrl K", "find any command")]
 
 
@@ -51,6 +57,7 @@ class App(QObject):
         editor = Editor(self)
         service = MediaService(places.logs, self)
         queue = JobQueue(places.data, places.logs, self)
+        weights = WeightsLibrary(service, queue, settings, places, self)
         cache = str(places.cache)
         self.parts = Parts(
             folders=places,
@@ -64,6 +71,8 @@ class App(QObject):
             states=EffectStates(service, queue, self),
             importer=Importer(service, self),
             exports=Exports(editor, queue, places, self),
+            weights=weights,
+            engines=Engines(weights, queue, service, settings, self),
             actions=actions,
             timeline=timeline,
             window=window,
@@ -76,6 +85,7 @@ class App(QObject):
         self.queue = QueuePresenter(self.parts)
         self.exports = ExportPresenter(self.parts)
         self.projects = ProjectPresenter(self.parts)
+        self._preferences: PreferencesPresenter | None = None
         self._connect()
         self._show_saved()
         self._hint([])
@@ -89,6 +99,7 @@ class App(QObject):
         self.projects.show_recent()
         self._show_status()
         self.queue.show()
+        QTimer.singleShot(SCAN_MS, self, self.parts.weights.scan)
 
     # Connections
 
@@ -102,7 +113,10 @@ class App(QObject):
         parts.editor.undo_stack.redoTextChanged.connect(lambda _text: self._show_undo())
         parts.editor.project_changed.connect(self._project_changed)
         parts.states.changed.connect(self._show_status)
-        parts.service.arrived.connect(self._heard)
+        parts.engines.changed.connect(self._show_device)
+        parts.engines.weights_wanted.connect(
+            lambda family: self.open_preferences("Weights", family)
+        )
         parts.service.failed.connect(
             lambda message, hint: self.parts.tell("error", f"{message} {hint}")
         )
@@ -143,6 +157,7 @@ class App(QObject):
             "edit.duplicate": commands.duplicate,
             "edit.select_all": commands.select_all,
             "edit.select_none": commands.select_none,
+            "edit.preferences": self.open_preferences,
             "clip.split": commands.split,
             "clip.split_all": commands.split_all,
             "clip.insert": lambda: self.media.place_selected("insert"),
@@ -251,11 +266,21 @@ class App(QObject):
 
         show_about(self.parts.window)
 
+    def open_preferences(self, page: str = "General", family: str = "") -> None:
+        """Shows a page of the preferences; of the weights also a family, unfolded."""
+        if self._preferences is None:
+            from desktop.preferences import preferences
+
+            self._preferences = preferences(self.parts, self._set_theme)
+        self.parts.engines.look_at_card()
+        self._preferences.open(page, family)
+
     def _set_theme(self, name: str) -> None:
         self.parts.settings.change(theme=name)
-        theme.apply(self._application, name)
+        shown = appearance.resolved(name)
+        theme.apply(self._application, shown)
         for one in ("dark", "light"):
-            self.parts.actions[f"view.{one}"].setChecked(one == name)
+            self.parts.actions[f"view.{one}"].setChecked(one == shown)
 
     def _refuse(self, message: str, hint: str) -> None:
         """Says why an edit cannot be; only the last one counts, and none after the next edit."""
@@ -309,10 +334,8 @@ class App(QObject):
         words = f"Cache {size_text(size)} of {size_text(limit)}" if size > 0 else "Cache empty"
         status.set_cache(words)
 
-    def _heard(self, event: Event) -> None:
-        if isinstance(event, Device):
-            cards = event.details or "No GPU found"
-            self.parts.window.status.set_device(f"{cards}: effects run on the CPU", event.name)
+    def _show_device(self) -> None:
+        self.parts.window.status.set_device(*self.parts.engines.words())
 
     def _hint(self, hints: list[tuple[str, str]]) -> None:
         usual = HINTS if self.parts.editor.project.assets else EMPTY_HINTS

@@ -7,8 +7,10 @@ import msgspec
 
 from desktop.states import active
 from engine.jobs import EffectJob
+from engine.render.plan import shown_range
+from engine.render.shown import in_result
 from engine.timeline.effects import kind, new_use
-from engine.timeline.model import Asset, Clip, EffectUse, Project, new_id
+from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, new_id
 from engine.timeline.time import ZERO, Time, TimeRange
 
 replace = msgspec.structs.replace
@@ -56,17 +58,20 @@ def copied(use: EffectUse) -> EffectUse:
     return replace(use, id=new_id())
 
 
-def job_for(project: Project, clip: Clip, cache: str, limit: int) -> EffectJob | None:
-    """The job that bakes all a clip shows of its effects; None where it has none."""
+def job_for(
+    project: Project, sequence: Sequence, clip: Clip, cache: str, limit: int
+) -> EffectJob | None:
+    """The job that bakes all a clip shows of its effects, dissolves too; None where it has none."""
     uses, asset = active(clip), project.asset(clip.asset)
-    if not uses or asset is None:
+    track = next((one for one in sequence.tracks if clip in one.clips), None)
+    if not uses or asset is None or track is None:
         return None
     return EffectJob(
         title=kind(uses[-1].kind).label,
         subject=clip.name or asset.name,
         asset=asset,
         uses=uses,
-        wanted=clip.source,
+        wanted=in_result(clip, shown_range(track, clip, sequence.rate)),
         clip=clip.id,
         cache=cache,
         cache_limit_bytes=limit,

@@ -1,16 +1,20 @@
 """Which engines can run here, by the card, torch and the weights; and which one is taken first."""
 
 import re
+from collections.abc import Iterable
 
+from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 
 from desktop.jobs import JobQueue
 from desktop.service import MediaService
 from desktop.settings import SettingsStore
 from desktop.weights import WeightsLibrary
+from engine.jobs import EffectJob
 from engine.library.found import gigabytes
 from engine.planning import DeviceFacts, facts_of
-from engine.timeline.effects import EFFECTS, Engine, kind
+from engine.timeline.effects import EFFECTS, Engine, kind, needs_gpu
+from engine.timeline.model import EffectUse
 from engine.worker.messages import Device, Event
 from ui.engines import EngineState
 
@@ -24,6 +28,7 @@ class Engines(QObject):
     """What is known of the machine's means. A gpu child is asked once a model may be wanted."""
 
     changed = Signal()
+    weights_wanted = Signal(str)  # a family: the person wants to get its files
 
     def __init__(
         self,
@@ -52,6 +57,25 @@ class Engines(QObject):
         self.card = device
         self.changed.emit()
 
+    def words(self) -> tuple[str, str]:
+        """For the status bar: the card and its memory, or that there is none; and the rest."""
+        computer = self.computer.name if self.computer is not None else ""
+        card = self.card
+        if card is not None and card.kind == "cuda":
+            used, total = (card.total_bytes - card.free_bytes) / 2**30, card.total_bytes / 2**30
+            return f"{card.name}  {used:.1f} of {total:.0f} GB", f"{card.torch}\n{computer}"
+        if card is not None and self._had_driver():
+            return f"{self._cards()}: torch does not see it", f"{card.torch}\n{computer}"
+        if self._had_driver():
+            return self._cards(), computer
+        return "No GPU found: effects run on the CPU", computer
+
+    def _had_driver(self) -> bool:
+        return bool(self._cards())
+
+    def _cards(self) -> str:
+        return self.computer.details if self.computer is not None else ""
+
     def look_at_card(self) -> None:
         """Starts the gpu child, which tells what torch sees, if it has not told yet."""
         if self.card is None and (self._has_card() or self._settings.value.neural_on_cpu):
@@ -60,7 +84,7 @@ class Engines(QObject):
     def _has_card(self) -> bool:
         if self.card is not None:
             return self.card.kind == "cuda"
-        return self.computer is not None and bool(self.computer.details)
+        return self._had_driver()
 
     @property
     def runs_models(self) -> bool:
@@ -75,13 +99,27 @@ class Engines(QObject):
 
     def _state(self, engine: Engine) -> EngineState:
         if not self.runs_models:
-            has_driver = self.computer is not None and bool(self.computer.details)
-            return EngineState(reason="torch sees no card" if has_driver else NEEDS_CARD)
+            return EngineState(reason="torch sees no card" if self._had_driver() else NEEDS_CARD)
         if self._weights.is_ready(engine):
             return EngineState()
         size = self._weights.missing_bytes(engine)
         words = f"Get {gigabytes(size)}" if size else "Look at weights"
         return EngineState(get=words, lacks=self._weights.lacking(engine))
+
+    def blocked(self, uses: Iterable[EffectUse]) -> tuple[Engine, EngineState] | None:
+        """The first engine among `uses` that cannot run as things are, and why."""
+        states = self.states()
+        for use in uses:
+            if use.engine in states:
+                return kind(use.kind).engine(use.engine), states[use.engine]
+        return None
+
+    def with_models(self, job: EffectJob) -> EffectJob:
+        """The job with the weights and wishes it needs. Raises WeightsError."""
+        if not needs_gpu(job.uses):
+            return job
+        models = self._weights.models_for(job.uses)
+        return replace(job, models=models, options=self._settings.value.neural)
 
     def first(self, kind_name: str) -> str:
         """The engine that a new effect gets: the best that can run at once."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from desktop.commands import Commands
     from desktop.editor import Editor
+    from desktop.engines import Engines
     from desktop.exporting import Exports
     from desktop.imports import Importer
     from desktop.jobs import JobQueue
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from desktop.service import MediaService
     from desktop.settings import Folders, SettingsStore
     from desktop.states import EffectStates
+    from desktop.weights import WeightsLibrary
     from ui.timeline.view import TimelineView
     from ui.window import Window
 
@@ -37,6 +39,8 @@ class Parts:
     states: "EffectStates"
     importer: "Importer"
     exports: "Exports"
+    weights: "WeightsLibrary"
+    engines: "Engines"
     actions: "dict[str, QAction]"
     timeline: "TimelineView"
     window: "Window"

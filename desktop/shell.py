@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from desktop.actions import ACTIONS, MENUS, Action
 from desktop.settings import Folders, SettingsStore, folders
-from ui import theme
+from ui import appearance, theme
 from ui.window import Window
 
 
@@ -30,7 +30,7 @@ def make_shell(application: QApplication) -> Shell:
     application.setApplicationName("Reelwright")
     application.setDesktopFileName("reelwright")
     settings = SettingsStore()
-    theme.apply(application, settings.value.theme)
+    theme.apply(application, appearance.resolved(settings.value.theme))
     actions = {one.name: _qt_action(one, application) for one in ACTIONS}
     window = Window(actions, _menus())
     if settings.value.geometry:

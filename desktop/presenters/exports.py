@@ -8,12 +8,15 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QFileDialog
 
 from desktop import exporting, naming
-from desktop.job_entry import Entry, State
+from desktop.job_entry import IS_ACTIVE, Entry, State
 from desktop.parts import Parts
 from desktop.presenters.media import show_in_folder
 from desktop.presenters.queue import copy_file, open_file
 from engine.errors import OutputError
 from engine.jobs import ExportOptions
+from engine.render.shown import effect_jobs
+from engine.timeline.effects import needs_gpu
+from engine.timeline.time import ZERO, TimeRange
 from ui.notice import Notice
 
 if TYPE_CHECKING:
@@ -76,10 +79,33 @@ class ExportPresenter(QObject):
             self._parts.editor.refused.emit("The timeline is empty.", "Add a clip first.")
             return
         limit = self._parts.settings.value.cache_limit_bytes
+        if not self._bake_models(options, limit):
+            return
         try:
             self._parts.exports.start(options, folder, prefix, save, limit)
         except OutputError as error:
             self._parts.tell("error", f"{error.message} {error.hint}", (), error.details)
+
+    def _bake_models(self, options: ExportOptions, limit: int) -> bool:
+        """Queues what of an export only models can make, before it; says where that cannot be."""
+        editor, engines, states = self._parts.editor, self._parts.engines, self._parts.states
+        span = options.range or TimeRange(ZERO, editor.sequence.duration)
+        cache = str(self._parts.folders.cache)
+        for clip, job in effect_jobs(editor.project, editor.sequence, span, cache, limit):
+            if not needs_gpu(job.uses) or states.is_fresh(clip):
+                continue
+            entry = states.entry(clip)
+            if entry is not None and (entry.state in IS_ACTIVE or entry.state is State.WAITING):
+                continue
+            blocked = engines.blocked(job.uses)
+            if blocked is not None:
+                engine, state = blocked
+                words = f"{engine.label} {state.reason}." if state.reason else state.lacks
+                hint = "Render it elsewhere, choose another engine or switch the effect off."
+                editor.refused.emit(f"«{job.subject}» is not rendered: {words}", hint)
+                return False
+            self._parts.queue.add(engines.with_models(job))
+        return True
 
     def _cancel(self) -> None:
         running = self._parts.exports.running

@@ -10,11 +10,11 @@ from desktop import effects
 from desktop.job_entry import IS_ACTIVE, State
 from desktop.parts import Parts
 from desktop.states import active
-from engine.errors import EffectError
+from engine.errors import EffectError, WeightsError
 from engine.jobs import EffectJob
 from engine.planning import estimate
 from engine.timeline import edits
-from engine.timeline.effects import checked, defaults, is_known, kind
+from engine.timeline.effects import checked, defaults, is_known, kind, needs_gpu
 from engine.timeline.model import Clip, EffectUse, Sequence, TrackKind
 from engine.timeline.results import result_facts
 from ui.effect_card import UseState
@@ -32,6 +32,7 @@ class InspectorPresenter(QObject):
         super().__init__(parts.window)
         self._parts = parts
         self._resize_notices: dict[int, tuple[int, int]] = {}
+        self._weights_notices: dict[int, str] = {}  # family
         inspector = parts.window.inspector
         inspector.values_requested.connect(self._set_value)
         inspector.engine_requested.connect(self._set_engine)
@@ -45,6 +46,8 @@ class InspectorPresenter(QObject):
         inspector.sound_requested.connect(self._sound)
         inspector.render_requested.connect(self.render)
         inspector.cancel_requested.connect(self._cancel)
+        inspector.weights_requested.connect(self._get_weights)
+        parts.engines.changed.connect(self._show_engines)
         parts.window.bin.effect_requested.connect(self._add_to_selection)
         parts.timeline.effect_dropped.connect(
             lambda clip, kind, engine: self.add((clip,), kind, engine)
@@ -87,6 +90,12 @@ class InspectorPresenter(QObject):
                 self._parts.previews.thumbnail(chosen[0].asset, chosen[0].source.start)
             )
 
+    def _show_engines(self) -> None:
+        states = self._parts.engines.states()
+        self._parts.window.inspector.set_engines(states)
+        self._parts.window.bin.set_engines(states)
+        self.show_states()
+
     def show_states(self) -> None:
         """States on the cards, the plan line, the Render button."""
         inspector = self._parts.window.inspector
@@ -115,10 +124,32 @@ class InspectorPresenter(QObject):
             return
         else:
             inspector.set_render(STALE, clips=len(stale))
+        self._show_plan(stale, is_waiting=bool(entries))
+
+    def _show_plan(self, stale: list[Clip], is_waiting: bool) -> None:
+        """What the run costs, or what keeps it from running."""
+        inspector, engines = self._parts.window.inspector, self._parts.engines
+        uses = [use for clip in stale for use in active(clip)]
+        if needs_gpu(tuple(uses)):
+            engines.look_at_card()
+        blocked = engines.blocked(uses)
+        if blocked is not None:
+            engine, state = blocked
+            if not is_waiting:
+                inspector.set_render("")
+            words = f"{engine.label} {state.reason}" if state.reason else state.lacks
+            inspector.set_plan(words, "warning")
+            return
         jobs = [job for clip in stale if (job := self._job(clip))]
-        inspector.set_plan(
-            estimate(jobs[0]).line if len(jobs) == 1 else f"{len(jobs)} jobs on the CPU"
-        )
+        if len(jobs) != 1:
+            inspector.set_plan(f"{len(jobs)} jobs")
+            return
+        price = estimate(jobs[0], device=engines.device())
+        inspector.set_plan(price.line, "chip" if price.fits else "warning")
+
+    def _get_weights(self, engine: str) -> None:
+        family = kind("upscale").engine(engine).family
+        self._parts.engines.weights_wanted.emit(family)
 
     # Effects as edits
 
@@ -171,6 +202,8 @@ class InspectorPresenter(QObject):
         if not chosen:
             self._parts.editor.refused.emit("An effect needs a picture clip.", "Select one first.")
             return
+
+        engine = engine or self._parts.engines.first(kind_name)
 
         def change(clip: Clip) -> Clip:
             asset = project.asset(clip.asset)
@@ -265,7 +298,8 @@ class InspectorPresenter(QObject):
 
     def _job(self, clip: Clip) -> EffectJob | None:
         folders, limit = self._parts.folders, self._parts.settings.value.cache_limit_bytes
-        return effects.job_for(self._parts.editor.project, clip, str(folders.cache), limit)
+        editor = self._parts.editor
+        return effects.job_for(editor.project, editor.sequence, clip, str(folders.cache), limit)
 
     def render(self, ids: tuple[str, ...], every: bool = False) -> None:
         """Queues the stale effects of clips; with `every`, of the whole sequence."""
@@ -293,7 +327,22 @@ class InspectorPresenter(QObject):
                     f"{job.asset.name} is not where it was.", "Find it first, then render."
                 )
             elif job is not None:
-                self._parts.queue.add(job)
+                self._queue(job)
+
+    def _queue(self, job: EffectJob) -> None:
+        """Puts a job into the queue, with the weights it needs; says where some are lacking."""
+        blocked = self._parts.engines.blocked(job.uses)
+        if blocked is not None and blocked[1].reason:
+            engine, state = blocked
+            self._parts.editor.refused.emit(
+                f"{engine.label} {state.reason}.", "Choose another engine."
+            )
+            return
+        try:
+            self._parts.queue.add(self._parts.engines.with_models(job))
+        except WeightsError as error:
+            notice = self._parts.tell("warning", error.message, (("weights", "Get"),))
+            self._weights_notices[notice.id] = blocked[0].family if blocked else ""
 
     def _cancel(self, ids: tuple[str, ...]) -> None:
         for one in ids:
@@ -327,3 +376,6 @@ class InspectorPresenter(QObject):
         size = self._resize_notices.pop(notice.id, None)
         if key == "resize" and size is not None:
             self._parts.commands.resize(*size)
+        family = self._weights_notices.pop(notice.id, None)
+        if key == "weights" and family is not None:
+            self._parts.engines.weights_wanted.emit(family)

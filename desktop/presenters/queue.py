@@ -10,7 +10,7 @@ from desktop.job_entry import Entry, State
 from desktop.parts import Parts
 from desktop.presenters.media import show_in_folder
 from desktop.wording import duration_text, size_text
-from engine.errors import EffectError
+from engine.errors import EffectError, WeightsError
 from engine.jobs import DownloadJob, EffectJob, ExportJob, Job
 from engine.planning import estimate
 from engine.timeline.effects import kind
@@ -111,7 +111,7 @@ class QueuePresenter(QObject):
         panel, queue = self._parts.window.queue, self._parts.queue
         panel.cancel_requested.connect(queue.cancel)
         panel.remove_requested.connect(self._remove)
-        panel.remedy_requested.connect(lambda job_id, _key: queue.retry(job_id))
+        panel.remedy_requested.connect(self._remedy)
         panel.details_requested.connect(self._details)
         panel.show_requested.connect(self._show_result)
         panel.folder_requested.connect(lambda job_id: self._with_file(job_id, show_in_folder))
@@ -122,12 +122,22 @@ class QueuePresenter(QObject):
         panel.clear_requested.connect(queue.clear_done)
         panel.logs_requested.connect(self.show_logs)
 
+    def _remedy(self, job_id: str, key: str) -> None:
+        entry = self._parts.queue.entry(job_id)
+        if key == "weights" and entry is not None and isinstance(entry.job, EffectJob):
+            families = [one.family for one in entry.job.models]
+            self._parts.engines.weights_wanted.emit(families[0] if families else "")
+        else:
+            self._parts.queue.retry(job_id)
+
     def _row(self, entry: Entry) -> JobRow:
         job, state = entry.job, SHOWN[entry.state]
         is_download = isinstance(job, DownloadJob)
         remedies: tuple[tuple[str, str], ...] = ()
         if entry.state is State.FAILED:
-            remedies = (("retry", "Retry"),)
+            lacks = entry.kind == WeightsError.__name__ and isinstance(job, EffectJob)
+            remedies = (("weights", "Look at weights"),) if lacks else ()
+            remedies += (("retry", "Retry"),)
         message = f"{entry.message} {entry.hint}".strip()
         return JobRow(
             id=entry.id,
@@ -158,7 +168,9 @@ class QueuePresenter(QObject):
                 parts.append(duration_text(entry.seconds_left) + " left")
             return " · ".join(part for part in parts if part)
         if entry.state is State.WAITING:
-            return estimate(job).line if isinstance(job, EffectJob) else _engine_words(job)
+            if not isinstance(job, EffectJob):
+                return _engine_words(job)
+            return estimate(job, device=self._parts.engines.device()).line
         result = entry.result
         if result is None:
             return ""

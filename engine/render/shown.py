@@ -20,8 +20,13 @@ def shown_effects(
             uses, asset = uses_of(clip), project.asset(clip.asset)
             part = shown_range(track, clip, sequence.rate).intersection(span)
             if clip.enabled and uses and asset and part:
-                start = clip.source.start + part.start - clip.start
-                yield clip, asset, uses, TimeRange(max(start, ZERO), part.duration)
+                yield clip, asset, uses, in_result(clip, part)
+
+
+def in_result(clip: Clip, part: TimeRange) -> TimeRange:
+    """A part of the record, in the time of what the clip's effects make."""
+    start = clip.source.start + part.start - clip.start
+    return TimeRange(max(start, ZERO), part.duration)
 
 
 def effect_jobs(

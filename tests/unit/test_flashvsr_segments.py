@@ -11,9 +11,25 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from engine.models.cuts import Shots  # noqa: E402
-from engine.models.flashvsr.pipeline import Settings, seeded_noise, upscaled  # noqa: E402
-from engine.models.flashvsr.preparation import placement, prepared, to_picture  # noqa: E402
+from engine.models.flashvsr.noise import seeded_noise  # noqa: E402
+from engine.models.flashvsr.pipeline import (  # noqa: E402
+    Models,
+    Settings,
+    Stepping,
+    Stream,
+    recoloured,
+    steps,
+    upscaled,
+)
+from engine.models.flashvsr.preparation import (  # noqa: E402
+    fitted,
+    placement,
+    prepared,
+    signal,
+    to_picture,
+)
 from engine.models.flashvsr.segments import SEEN, Ask, restored  # noqa: E402
+from engine.models.flashvsr.tiles import TiledStream, Tiles  # noqa: E402
 from tests.support.flashvsr import SPARSITY, Clip, edited, shot, tiny_models  # noqa: E402
 
 PLACE = placement(128, 128)
@@ -241,3 +257,31 @@ def test_pictures_before_the_span_are_read_for_their_cuts_alone() -> None:
     shots = Shots(clip, True, nothing)
     assert shots.last_cut(64 - 24 + 1, 80) == 70
     assert sum(clip.read[:30]) == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+@pytest.mark.parametrize("tiles", [Tiles(), Tiles(2, 1), Tiles(2, 1, offload=True)])
+def test_decoding_beside_the_next_chunk_changes_nothing(tiles: Tiles) -> None:
+    made = tiny_models(8)
+    parts = (made.transformer.cuda(), made.projector.cuda(), made.decoder.cuda())
+    there, place, plain = Models(*parts, made.prompt), placement(384, 128), Settings(SPARSITY)
+    clip = shot(3, 45, 96, 32)
+
+    def stream() -> Stepping:
+        if tiles == Tiles():
+            return Stream(there, plain)
+        return TiledStream(there, place, tiles, plain, nothing)
+
+    pictures = list(clip.pictures(0, 45))
+    frames = [fitted(picture.cuda(), place) for picture in pictures]
+    expected: list[Tensor] = []
+    for step in steps(stream(), frames, seeded_noise(0, 16, 16, 48)):
+        found = [
+            to_picture(frame[0]).cpu()
+            for piece in step.pieces
+            for frame in recoloured(piece.frames, signal(piece.source), "adain").unbind(2)
+        ]
+        expected += found[: step.count]
+    beside = upscaled(there, pictures, place, plain, stream=stream())
+    assert same(list(beside), expected)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from engine.models.flashvsr.config import Sparsity  # noqa: E402
+from engine.models.flashvsr.noise import seeded_noise  # noqa: E402
 from engine.models.flashvsr.pipeline import (  # noqa: E402
     Models,
     Settings,
     Stream,
-    seeded_noise,
     sparsity,
     steps,
 )

@@ -1,5 +1,7 @@
 """What FlashVSR reads: resized as Pillow does, every pixel kept, and back to the wanted size."""
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -9,9 +11,11 @@ from hypothesis import strategies as st  # noqa: E402
 
 from engine.models.flashvsr.preparation import (  # noqa: E402
     bicubic,
+    fitted,
     placement,
     prepared,
     scaled_size,
+    signal,
     to_picture,
 )
 
@@ -66,3 +70,27 @@ def test_resizing_rounds_to_8_bits_between_the_passes() -> None:
     ]
     assert bicubic(picture, 2, 2)[:, :, 0].tolist() == [[125, 81], [105, 173]]
     assert torch.equal(bicubic(picture, 3, 3), picture)
+
+
+def test_levels_that_wait_are_read_exactly() -> None:
+    picture = (torch.rand(50, 70, 3) * 255).byte()
+    place = placement(140, 100)
+    waiting = fitted(picture, place)
+    assert waiting.dtype == torch.uint8
+    assert torch.equal(signal(waiting), prepared(picture, place))
+    assert torch.equal(to_picture(signal(waiting)), waiting.permute(1, 2, 0))
+    shown = signal(waiting, torch.bfloat16)
+    assert torch.equal(signal(shown, torch.bfloat16), shown)
+    assert torch.equal(shown, prepared(picture, place).bfloat16())
+
+
+@settings(max_examples=20, deadline=None)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), fit=st.sampled_from(["pad", "crop"]))
+def test_each_place_has_the_nearest_pixel(width: int, height: int, fit: Any) -> None:
+    place = placement(width, height, fit)
+    picture = torch.arange(height * width * 3).remainder(251).byte().reshape(height, width, 3)
+    read = fitted(picture, place).permute(1, 2, 0)
+    for y, x in ((0, 0), (place.height // 3, place.width // 2), (-1, -1)):
+        row = min(max(y % place.height + place.top, 0), height - 1)
+        column = min(max(x % place.width + place.left, 0), width - 1)
+        assert torch.equal(read[y, x], picture[row, column])

@@ -7,17 +7,16 @@ made with a look ahead of four. What is missing at the end is the last frame, re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from math import tau
 from typing import Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from engine.models.flashvsr.colour import adain, low_band, wavelet
 from engine.models.flashvsr.config import Sparsity, pair_budget, topk_ratio
 from engine.models.flashvsr.decoder import FRAMES, TinyDecoder
-from engine.models.flashvsr.preparation import Placement, fitted, signal, to_picture
+from engine.models.flashvsr.noise import Noise, seeded_noise
+from engine.models.flashvsr.preparation import Placement, fitted, sent, signal, to_picture
 from engine.models.flashvsr.projector import Projector, ProjectorState
 from engine.models.flashvsr.transformer import Condition, Transformer
 from engine.models.wan.vae import Vae, VaeDecoder, decode_chunk
@@ -31,7 +30,6 @@ STRIP_ROWS = 64  # of a picture, whose versions are compared at once
 
 Colour = Literal["none", "adain", "wavelet"]
 Band = Literal["whole", "high"]
-Noise = Callable[[int, int], Tensor]  # (first latent frame, how many) -> (1, C, T, h, w)
 
 
 def _nothing() -> None:
@@ -146,7 +144,7 @@ def upscaled(
     device = models.device
     channels = models.transformer.config.in_dim
     drawn = seeded_noise(seed, channels, place.height // CELL, place.width // CELL)
-    frames = (fitted(picture.to(device), place) for picture in pictures)
+    frames = (fitted(sent(picture, device), place) for picture in pictures)
     stream = stream or Stream(models, settings, check)
     chain = steps(stream, frames, lambda first, count: drawn(first_latent + first, count))
     for step, made in _beside(chain, lambda piece: _finished(piece, place, settings), device):
@@ -230,9 +228,9 @@ class Stream:
     ) -> tuple[Tensor, Iterator[Piece]]:
         """As `step`, but what is decoded comes latent by latent, when it is asked for."""
         count = LATER_LATENTS if self._start else FIRST_LATENTS
-        shown = signal(ahead.to(self._device), self._models.projector.conv1.weight.dtype)
+        shown = signal(sent(ahead, self._device), self._models.projector.conv1.weight.dtype)
         tokens, self._projector = self._models.projector(shown, self._projector)
-        drawn = noise(self._start, count).to(self._device)
+        drawn = sent(noise(self._start, count), self._device)
         velocity = self._models.transformer(
             drawn.to(self._dtype),
             [t.to(self._dtype) for t in tokens],
@@ -244,13 +242,11 @@ class Stream:
         )
         latents = drawn.float() - velocity.float()
         self._start += count
-        return latents, self._decoded(latents, source.to(self._device))
+        return latents, self._decoded(latents, sent(source, self._device))
 
     @torch.no_grad()
     def _decoded(self, latents: Tensor, source: Tensor) -> Iterator[Piece]:
-        for tensor in (latents, source):
-            if tensor.is_cuda:  # it may be decoded beside the stream that made it
-                tensor.record_stream(torch.cuda.current_stream(tensor.device))
+        use_here(latents, source)
         at = 0
         for latent in torch.split(latents, 1, dim=2):
             size = FRAMES if self._decoder else 1
@@ -268,6 +264,13 @@ class Stream:
             return 2 * unit.float() - 1
         frames, self._decoder = decode_chunk(decoder, latent, self._decoder or None)
         return frames.clamp(-1, 1)
+
+
+def use_here(*tensors: Tensor) -> None:
+    """Keeps their memory until the current CUDA stream, which may not be theirs, is done."""
+    for tensor in tensors:
+        if tensor.is_cuda:
+            tensor.record_stream(torch.cuda.current_stream(tensor.device))
 
 
 def recoloured(frames: Tensor, source: Tensor, colour: Colour) -> Tensor:
@@ -346,26 +349,6 @@ def _joined(pieces: Iterable[Piece]) -> tuple[Tensor, Tensor]:
     parts = list(pieces)
     frames = torch.cat([part.frames for part in parts], dim=2)
     return frames, torch.cat([part.source for part in parts], dim=2)
-
-
-def seeded_noise(seed: int, channels: int, height: int, width: int) -> Noise:
-    """Standard normal latents, each frame drawn by (seed, its number) alone.
-
-    The numbers are Philox's raw ones (Salmon et al. 2011) through Box and Muller, so they are the
-    same on every machine, for every length, and wherever a stream begins.
-    """
-    size = channels * height * width
-    half = (size + 1) // 2
-
-    def one(frame: int) -> Tensor:
-        key = np.array([seed % 2**64, frame], dtype=np.uint64)
-        raw = np.random.Philox(key=key).random_raw(2 * half)
-        a, b = ((raw >> np.uint64(11)) + np.uint64(1)).astype(np.float64).reshape(2, half) / 2**53
-        radius = np.sqrt(-2 * np.log(a))
-        values = np.concatenate([radius * np.cos(tau * b), radius * np.sin(tau * b)])[:size]
-        return torch.from_numpy(values.astype(np.float32)).reshape(channels, height, width)
-
-    return lambda first, count: torch.stack([one(first + i) for i in range(count)], dim=1)[None]
 
 
 class _Frames:

@@ -66,8 +66,8 @@ def prepared(picture: Tensor, place: Placement) -> Tensor:
 def fitted(picture: Tensor, place: Placement) -> Tensor:
     """As `prepared`, but in levels as uint8: a quarter of the memory while it waits."""
     scaled = bicubic(picture, place.scaled_width, place.scaled_height).permute(2, 0, 1)
-    rows = _within(place.top, place.height, place.scaled_height).to(picture.device)
-    columns = _within(place.left, place.width, place.scaled_width).to(picture.device)
+    rows = _within(place.top, place.height, place.scaled_height, picture.device)
+    columns = _within(place.left, place.width, place.scaled_width, picture.device)
     return scaled.index_select(1, rows).index_select(2, columns)
 
 
@@ -76,6 +76,13 @@ def signal(levels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     if levels.is_floating_point():
         return levels.to(dtype)
     return levels.float().div_(127.5).sub_(1).to(dtype)
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """x on a device; to a CUDA device without waiting for what that has to do before."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
 
 
 def to_picture(frame: Tensor) -> Tensor:
@@ -94,7 +101,7 @@ def _resized(picture: Tensor, size: int, axis: int) -> Tensor:
     old = picture.shape[axis]
     if size == old:
         return picture
-    places, weights = (x.to(picture.device) for x in _taps(old, size))
+    places, weights = _taps(old, size, picture.device)
     shape = [1, 1, 1]
     shape[axis] = size
     wide = picture.int()
@@ -104,13 +111,13 @@ def _resized(picture: Tensor, size: int, axis: int) -> Tensor:
     return (total >> PRECISION).clamp(0, 255).byte()
 
 
-def _within(start: int, count: int, size: int) -> Tensor:
+def _within(start: int, count: int, size: int, device: torch.device) -> Tensor:
     """Places start, start + 1, ... of an axis of `size`; those beyond it are its ends."""
-    return (torch.arange(count) + start).clamp(0, size - 1)
+    return (torch.arange(count, device=device) + start).clamp(0, size - 1)
 
 
 @lru_cache(maxsize=8)
-def _taps(old: int, new: int) -> tuple[Tensor, Tensor]:
+def _taps(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Which pixels each new one is made of, and their weights in fixed point: (new, taps) each."""
     scale = old / new
     spread = max(scale, 1.0)  # a smaller picture averages over more
@@ -121,7 +128,7 @@ def _taps(old: int, new: int) -> tuple[Tensor, Tensor]:
     weights = _cubic((places - centre[:, None] + 0.5) / spread) * (places < last[:, None])
     weights = weights / weights.sum(dim=1, keepdim=True) * (1 << PRECISION)
     rounded = (weights.abs() + 0.5).floor() * weights.sign()
-    return places.clamp_max(old - 1), rounded.int()
+    return places.clamp_max(old - 1).to(device), rounded.int().to(device)
 
 
 def _cubic(x: Tensor) -> Tensor:

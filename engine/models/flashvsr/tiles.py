@@ -14,16 +14,17 @@ from torch import Tensor
 from engine.models.flashvsr.cache import SlotRing
 from engine.models.flashvsr.config import Sparsity
 from engine.models.flashvsr.decoder import FRAMES
+from engine.models.flashvsr.noise import Noise
 from engine.models.flashvsr.pipeline import (
     BLOCK_PIXELS,
     CELL,
     FIRST_LATENTS,
     LATER_LATENTS,
     Models,
-    Noise,
     Piece,
     Settings,
     Stream,
+    use_here,
 )
 from engine.models.flashvsr.preparation import Placement
 from engine.models.flashvsr.transformer import Condition
@@ -143,6 +144,7 @@ class TiledStream:
         return down[:, None] * across
 
     def _pieces(self, frames: Tensor, source: Tensor, latents: int) -> Iterator[Piece]:
+        use_here(frames, source)
         # The first latent frame of a stream is one frame.
         lengths = [frames.shape[2] - FRAMES * (latents - 1), *[FRAMES] * (latents - 1)]
         parts = zip(

@@ -1,7 +1,6 @@
 """Attention for every model: one dense function with a choice of modes, one block-sparse."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from math import sqrt
 
 import torch
@@ -9,65 +8,86 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from engine.errors import EngineError
+from engine.models.dense import Mode, attention, default_mode, modes, take_warnings
+from engine.models.kernels import mask as plain_choice
+from engine.models.kernels import unavailable
+
+__all__ = [
+    "Mode",
+    "attention",
+    "block_mask",
+    "block_sparse_attention",
+    "default_mode",
+    "local_blocks",
+    "modes",
+    "plain_block_mask",
+    "plain_block_sparse_attention",
+    "take_warnings",
+    "unavailable",
+]
 
 # Elements of keys gathered at once, and of values likewise: what stays near a processor's caches,
 # and what keeps a card busy (128 MiB in bfloat16).
 GATHER_LIMIT_CPU, GATHER_LIMIT_CARD = 1 << 22, 1 << 26
 
-# Each mode and the package it needs; sdpa is torch's own.
-MODES = {
-    "sdpa": "",
-    "flash_attn_2": "flash_attn",
-    "flash_attn_3": "flash_attn_interface",
-    "sageattn": "sageattention",
-    "xformers": "xformers",
-}
+# What 8-bit keys and values are to be multiplied by: (N, K) float32 each.
+Scales = tuple[Tensor, Tensor]
 
 
-def missing(mode: str) -> str:
-    """Why `mode` cannot be used; empty if it can. Raises EngineError for an unknown one."""
-    if mode not in MODES:
-        raise EngineError(f"There is no attention mode {mode!r}.", f"Known: {', '.join(MODES)}.")
-    package = MODES[mode]
-    if package and find_spec(package) is None:
-        return f"{package} is not installed"
-    return f"{package} is installed, but not used by this version" if package else ""
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa") -> Tensor:
-    """Softmax attention, scale 1 / sqrt(D). q: (B, L, N, D); k, v: (B, S, N, D) -> (B, L, N, D).
-
-    Raises EngineError for a mode that is not available, with the reason.
-    """
-    if reason := missing(mode):
-        raise EngineError(f"Attention mode {mode} cannot be used: {reason}.", "Choose sdpa.")
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-
-
-def block_sparse_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+def block_sparse_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scales: Scales | None = None
+) -> Tensor:
     """Softmax attention over the blocks that `mask` keeps, scale 1 / sqrt(D), exact.
 
     q: (N, Q, T, D) blocks of T tokens; k, v: (N, K, T, D); mask: (N, Q, K) bool -> (N, Q, T, D).
-    A query block that keeps no key block gives zeros. Keys are gathered per query block, never
-    as a mask over tokens, so memory stays bounded on any grid.
+    A query block that keeps no key block gives zeros. k and v may be float8 with their `scales`.
+    One kernel where Triton runs, else keys gathered in parts; never a mask over tokens.
     """
+    if not unavailable(q.device):
+        from engine.models.kernels import selection, sparse
+
+        if sparse.fits(q, k):
+            with torch.cuda.device(q.get_device()):  # where Triton launches
+                counts, lists = selection.kept(mask)
+                order = selection.running_order(counts, mask.shape[2])
+                return sparse.block_sparse(q, k, v, counts, lists, order, scales)
+    return plain_block_sparse_attention(q, k, v, mask, scales)
+
+
+def plain_block_sparse_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scales: Scales | None = None
+) -> Tensor:
+    """The same in plain PyTorch, on any device; memory stays bounded on any grid."""
     out = torch.zeros_like(q, memory_format=torch.contiguous_format)
-    # Kept blocks first, in their order: the first `count` columns of each row are its keys.
-    columns = mask.byte().argsort(dim=2, descending=True, stable=True)
+    counts, lists = plain_choice.kept(mask)
     limit = GATHER_LIMIT_CPU if q.device.type == "cpu" else GATHER_LIMIT_CARD
-    for rows, width in _groups(mask.sum(2).flatten(), limit // (k.shape[2] * k.shape[3])):
+    for rows, width, least in _groups(counts.flatten(), limit // (k.shape[2] * k.shape[3])):
         head, block = rows // q.shape[1], rows % q.shape[1]
-        chosen = columns[head, block, :width]
-        keys, values = (x[head[:, None], chosen].flatten(1, 2) for x in (k, v))
-        is_kept = mask[head, block].gather(1, chosen).repeat_interleave(k.shape[2], dim=1)
-        wanted = None if bool(is_kept.all()) else is_kept[:, None, None]
+        chosen = lists[head, block, :width].long()
+        keys, values = (
+            _gathered(x, head[:, None], chosen, q.dtype, None if scales is None else scales[i])
+            for i, x in enumerate((k, v))
+        )
+        wanted = None
+        if least < width:
+            columns = torch.arange(width, device=q.device)
+            is_kept = columns < counts[head, block][:, None]
+            wanted = is_kept.repeat_interleave(k.shape[2], dim=1)[:, None, None]
         mixed = F.scaled_dot_product_attention(
             q[head, block, None], keys[:, None], values[:, None], attn_mask=wanted
         )
         out[head, block] = mixed[:, 0]
     return out
+
+
+def _gathered(
+    x: Tensor, head: Tensor, chosen: Tensor, dtype: torch.dtype, scale: Tensor | None
+) -> Tensor:
+    """Tokens of the chosen blocks, (rows, width * T, D)."""
+    blocks = x[head, chosen]
+    if scale is not None:
+        blocks = (blocks.float() * scale[head, chosen][..., None, None]).to(dtype)
+    return blocks.flatten(1, 2)
 
 
 def local_blocks(rows: int, columns: int, reach: int, device: torch.device | str) -> Tensor:
@@ -95,21 +115,43 @@ def block_mask(q: Tensor, k: Tensor, local: Tensor, pairs: int) -> Tensor:
     Every query slot keeps the `pairs` strongest of all its block pairs: those above the next one,
     so ties at that value, and pairs that are not local, are never kept. Scores are in float32.
     """
+    if unavailable(q.device):
+        return plain_block_mask(q, k, local, pairs)
+    from engine.models.kernels import selection
+
+    with torch.cuda.device(q.get_device()):
+        flat = _by_slots(selection.shares(q, k, local), local.shape[0])
+        return _above(flat, selection.next_largest(flat, _budget(flat, pairs)), q, k)
+
+
+def plain_block_mask(q: Tensor, k: Tensor, local: Tensor, pairs: int) -> Tensor:
+    """The same in plain PyTorch, on any device."""
     n = local.shape[0]
     scores = q.float() @ k.float().transpose(1, 2) / sqrt(q.shape[2])
-    slots_q, slots_k = scores.shape[1] // n, scores.shape[2] // n
-    scores = scores.masked_fill(~local.repeat(slots_q, slots_k), -torch.inf)
-    share = rearrange(scores.softmax(dim=2), "h (s n) k -> h s (n k)", s=slots_q)
-    total = share.shape[2]
-    budget = min(max(pairs, 0), total - 1)
-    threshold = share.kthvalue(total - budget, dim=2, keepdim=True).values  # one more than budget
-    return rearrange(share > threshold, "h s (n k) -> h (s n) k", n=n)
+    repeats = scores.shape[1] // n, scores.shape[2] // n
+    shares = scores.masked_fill(~local.repeat(repeats), -torch.inf).softmax(dim=2)
+    flat = _by_slots(shares, n)
+    return _above(flat, plain_choice.next_largest(flat, _budget(flat, pairs)), q, k)
 
 
-def _groups(counts: Tensor, limit: int) -> Iterator[tuple[Tensor, int]]:
-    """Rows of alike count, largest first, and the group's largest; rows without any are left out.
+def _by_slots(shares: Tensor, n: int) -> Tensor:
+    """A row for each head's query slot, of all its block pairs."""
+    return rearrange(shares, "h (s n) k -> (h s) (n k)", n=n)
 
-    A group's rows times its largest count stay within `limit`, or it is a single row.
+
+def _budget(flat: Tensor, pairs: int) -> int:
+    return min(max(pairs, 0), flat.shape[1] - 1)
+
+
+def _above(flat: Tensor, threshold: Tensor, q: Tensor, k: Tensor) -> Tensor:
+    return (flat > threshold).reshape(q.shape[0], q.shape[1], k.shape[1])
+
+
+def _groups(counts: Tensor, limit: int) -> Iterator[tuple[Tensor, int, int]]:
+    """Rows of alike count, largest first, and the group's largest and least count.
+
+    Rows without any are left out. A group's rows times its largest count stay within `limit`, or
+    it is a single row.
     """
     order = counts.argsort(descending=True)
     sizes = counts[order].tolist()
@@ -120,5 +162,5 @@ def _groups(counts: Tensor, limit: int) -> Iterator[tuple[Tensor, int]]:
         # Padding a row to the group's width is wasted work: at most an eighth.
         while end < furthest and sizes[end] * 8 >= width * 7:
             end += 1
-        yield order[start:end], width
+        yield order[start:end], width, sizes[end - 1]
         start = end

@@ -8,16 +8,14 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from engine.errors import EngineError  # noqa: E402
 from engine.models import attention as subject  # noqa: E402
 from engine.models.attention import (  # noqa: E402
-    MODES,
-    attention,
     block_mask,
     block_sparse_attention,
     local_blocks,
-    missing,
+    plain_block_sparse_attention,
 )
+from engine.models.kernels.mask import kept, next_largest, running_order  # noqa: E402
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -89,15 +87,51 @@ def test_an_even_reach_sees_one_more_before() -> None:
     assert local_blocks(1, 5, 3, "cpu").int().tolist()[0] == [1, 1, 0, 0, 0]
 
 
-def test_dense_attention_is_softmax() -> None:
-    q, k, v = torch.randn(3, 1, 5, 2, 8)
-    scores = torch.einsum("blnd,bsnd->bnls", q, k) / 8**0.5
-    wanted = torch.einsum("bnls,bsnd->blnd", scores.softmax(-1), v)
-    torch.testing.assert_close(attention(q, k, v), wanted)
+# Ties, zeros, the least denormal, the least normal number, one, and the greatest.
+ODD = [0.0, 1e-45, 1.1754944e-38, 0.25, 0.25000003, 1.0, 3.4028235e38]
 
 
-@pytest.mark.parametrize("mode", [m for m in MODES if missing(m)] + ["magic"])
-def test_a_mode_that_cannot_be_used_says_why(mode: str) -> None:
-    q = torch.zeros(1, 1, 1, 8)
-    with pytest.raises(EngineError, match=mode):
-        attention(q, q, q, mode)
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.lists(st.sampled_from(ODD) | st.floats(0, 1, width=32), min_size=9, max_size=9),
+        min_size=1,
+        max_size=3,
+    ),
+    budget=st.integers(0, 8),
+)
+def test_the_radix_search_finds_what_sorting_finds(rows: list[list[float]], budget: int) -> None:
+    shares = torch.tensor(rows)
+    wanted = shares.sort(dim=1, descending=True).values[:, budget : budget + 1]
+    assert torch.equal(next_largest(shares, budget), wanted)
+
+
+def test_the_radix_search_agrees_at_a_real_size() -> None:
+    shares = torch.randn(12, 66, 264).mul(3).softmax(dim=2).reshape(12, -1)
+    wanted = shares.kthvalue(shares.shape[1] - 7919, dim=1, keepdim=True).values
+    assert torch.equal(next_largest(shares, 7919), wanted)
+
+
+def test_lists_name_the_kept_blocks_in_their_order() -> None:
+    mask = torch.tensor([[[0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]]], dtype=torch.bool)
+    counts, lists = kept(mask)
+    assert counts.tolist() == [[2, 0, 4]]
+    assert lists.tolist() == [[[1, 3, 0, 0], [0, 0, 0, 0], [0, 1, 2, 3]]]
+
+
+def test_long_rows_run_first_among_four_heads() -> None:
+    counts = torch.tensor([[1, 5], [9, 0], [2, 2], [3, 4], [8, 7]])
+    assert running_order(counts, 9).tolist() == [2, 1, 7, 6, 4, 5, 0, 3, 8, 9]
+
+
+def test_eight_bit_keys_are_their_numbers_times_their_scale() -> None:
+    q, (k, v) = torch.randn(2, 3, 4, 16), torch.randn(2, 2, 5, 4, 16)
+    scales = k.abs().amax((2, 3)) / 448, v.abs().amax((2, 3)) / 448
+    small = [
+        (x / scale[..., None, None]).to(torch.float8_e4m3fn)
+        for x, scale in zip((k, v), scales, strict=True)
+    ]
+    mask = torch.rand(2, 3, 5) < 0.6
+    got = plain_block_sparse_attention(q, small[0], small[1], mask, scales)
+    wide = [x.float() * scale[..., None, None] for x, scale in zip(small, scales, strict=True)]
+    torch.testing.assert_close(got, dense(q, wide[0], wide[1], mask))

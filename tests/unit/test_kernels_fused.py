@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
@@ -35,10 +36,13 @@ def triton_version() -> str:
         return ""
 
 
-@pytest.mark.skipif(
+pinned = pytest.mark.skipif(
     not triton_version().startswith(f"{PINNED}."),
     reason=f"kernels are pinned to Triton {PINNED}; here: {triton_version() or 'none'}",
 )
+
+
+@pinned
 def test_kernels_give_what_the_plain_path_gives() -> None:
     command = [sys.executable, "-m", "pytest", "-o", "python_functions=check_*", __file__]
     environment = os.environ | {"TRITON_INTERPRET": "1"}
@@ -47,9 +51,26 @@ def test_kernels_give_what_the_plain_path_gives() -> None:
     assert " skipped" not in done.stdout
 
 
+@pinned
+def test_kernels_are_built_for_cards() -> None:
+    command = [sys.executable, "-m", "tests.unit.built_fused", "80", "90"]
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    place = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, env=environment, cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    built = [line.split() for line in done.stdout.splitlines()]
+    assert len(built) == 4 + 5
+    for card, name, vectors, moves, spilled in built:
+        # All in 16 bytes, but a row's scale.
+        assert int(vectors) == int(moves) - (name == "rows"), (card, name)
+        assert spilled == "0", (card, name)
+
+
 def test_a_processor_has_no_kernels() -> None:
     if "TRITON_INTERPRET" not in os.environ:
-        assert unavailable("cpu")
+        assert unavailable(torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +164,7 @@ def check_rows_in_eight_bits(dtype: torch.dtype) -> None:
     plain, plain_scale = rows_to_eight_bits(x)
     # The interpreter rounds to 8 bits wrongly, without carry: so without that last step.
     exact, scale = torch.empty(5, 40), torch.empty(5, 1)
-    quantise._rows[(5,)](x, exact, scale, 40, 448.0, WIDTH=64)
+    quantise._rows_kernel[(5,)](x, exact, scale, 40, 448.0, WIDTH=64)
     torch.testing.assert_close(scale, plain_scale)
     torch.testing.assert_close(exact.to(plain.dtype).float(), plain.float(), rtol=0, atol=0)
     packed, scale = quantise.rows_to_eight_bits(x)

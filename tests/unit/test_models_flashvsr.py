@@ -12,7 +12,9 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 from engine.errors import WeightsError  # noqa: E402
-from engine.models.flashvsr.cache import SlotRing  # noqa: E402
+from engine.models.flashvsr import projector as projection  # noqa: E402
+from engine.models.flashvsr import steps  # noqa: E402
+from engine.models.flashvsr.cache import EIGHT_BITS, SlotRing, block_means  # noqa: E402
 from engine.models.flashvsr.colour import adain, low_band, wavelet  # noqa: E402
 from engine.models.flashvsr.config import (  # noqa: E402
     DECODERS,
@@ -34,13 +36,25 @@ from engine.models.flashvsr.pipeline import (  # noqa: E402
     upscaled,
 )
 from engine.models.flashvsr.preparation import placement  # noqa: E402
-from engine.models.flashvsr.projector import Projector, ProjectorState  # noqa: E402
-from engine.models.flashvsr.transformer import Grid, Transformer  # noqa: E402
+from engine.models.flashvsr.projector import (  # noqa: E402
+    Projector,
+    ProjectorState,
+    conv_by_products,
+)
+from engine.models.flashvsr.transformer import LARGE_LINEARS, Grid, Transformer  # noqa: E402
 from engine.models.flashvsr.weights import (  # noqa: E402
     load_decoder,
     load_projector,
     load_transformer,
 )
+from engine.models.flashvsr.windows import (  # noqa: E402
+    from_windows,
+    rotary_turns,
+    to_blocks,
+    to_windows,
+    windowed_turns,
+)
+from engine.models.linear import to_fp8  # noqa: E402
 
 MANIFESTS = Path(__file__).parents[1] / "golden" / "manifests"
 TRANSFORMER = TransformerConfig(24, 2, 32, 16, 16, 8, 8, layers=2)
@@ -156,6 +170,135 @@ def test_the_ring_is_a_view_while_nothing_is_missing() -> None:
         ring.trim()
 
 
+def test_the_ring_is_written_in_place() -> None:
+    ring = SlotRing(3)
+    k, v = torch.randn(2, 2, 3, 1, 4, 6)
+    rooms = ring.fresh(k)
+    for slot, (k_room, v_room) in enumerate(rooms):
+        k_room.copy_(k[:, slot])
+        v_room.copy_(v[:, slot])
+    keys, values = ring.held()
+    assert rooms[0][0].data_ptr() == keys.data_ptr()
+    assert torch.equal(keys, k.flatten(1, 2))
+    assert torch.equal(values, v.flatten(1, 2))
+
+
+@pytest.mark.parametrize("dtype", [None, EIGHT_BITS])
+def test_the_ring_knows_its_keys_means(dtype: torch.dtype | None) -> None:
+    ring = SlotRing(2, dtype)
+    given: list[Tensor] = []
+    for count in (1, 3, 1, 1, 1):  # more slots than there is room for, then fewer
+        k, v = torch.randn(2, 2, count, 3, 4, 6)
+        ring.append(k, v)
+        given += k.unbind(1)
+        places = [slot for _, slot in sorted(zip(ring.order, given, strict=True))]
+        torch.testing.assert_close(ring.means(), block_means(torch.cat(places, dim=1)))
+        ring.trim()
+        given = given[-len(ring.order) :]
+
+
+def test_eight_bits_keep_each_value_within_a_sixteenth() -> None:
+    ring = SlotRing(3, EIGHT_BITS)
+    # Blocks of very different size, each with a scale of its own.
+    sizes = torch.tensor([1e-4, 1.0, 1e4])[:, None, None]
+    k, v = torch.randn(2, 2, 4, 3, 128, 16, generator=torch.Generator().manual_seed(1)) * sizes
+    k[:, :, 1, 0] = 0
+    ring.append(k, v)
+    for held, exact in zip(ring.held(), (k.flatten(1, 2), v.flatten(1, 2)), strict=True):
+        # Half a step of three bits; nearest to zero, half the smallest step of the block's scale.
+        largest = exact.abs().amax(dim=(2, 3), keepdim=True)
+        assert ((held - exact).abs() <= exact.abs() / 16 + largest / 448 / 512 * 1.01).all()
+    packed_k, packed_v, k_scale, v_scale = ring.packed()
+    assert packed_k.dtype == packed_v.dtype == EIGHT_BITS
+    assert torch.equal(packed_k.float() * k_scale[..., None, None], ring.held()[0])
+    assert torch.equal(packed_v.float() * v_scale[..., None, None], ring.held()[1])
+
+
+def test_eight_bits_of_bfloat16_come_back_as_bfloat16() -> None:
+    ring = SlotRing(3, EIGHT_BITS)
+    k, v = torch.randn(2, 2, 3, 1, 4, 6).bfloat16()
+    ring.append(k, v)
+    assert {x.dtype for x in (*ring.held(), *ring.ordered())} == {torch.bfloat16}
+
+
+def velocity(
+    transformer: Transformer, sparsity: Sparsity, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Of three chunks."""
+    draw = torch.Generator().manual_seed(3)
+    condition = transformer.condition(torch.randn(1, 5, 8, generator=draw))
+    latents = torch.randn(1, 16, 10, 16, 16, generator=draw)
+    tokens = torch.randn(1, 10 * 64, 24, generator=draw)
+    rings = transformer.rings(sparsity, dtype)
+    spans = [(0, 6), (6, 8), (8, 10)]
+    parts = [
+        transformer(latents[:, :, a:b], [tokens[:, a * 64 : b * 64]], condition, rings, a, sparsity)
+        for a, b in spans
+    ]
+    return torch.cat(parts, dim=2)
+
+
+def error(made: Tensor, exact: Tensor) -> float:
+    """Root mean square of the difference, as a part of that of the exact result."""
+    return ((made - exact).norm() / exact.norm()).item()
+
+
+def test_a_transformer_with_eight_bits_of_cache(models: Models) -> None:
+    wide = Sparsity(pairs=1000, reach=11, kv_slots=3)
+    exact = velocity(models.transformer, wide)
+    made = velocity(models.transformer, wide, EIGHT_BITS)
+    assert 1e-5 < error(made, exact) < 0.01
+
+
+def test_linear_layers_in_eight_bits() -> None:
+    wide = Sparsity(pairs=1000, reach=11, kv_slots=3)
+    transformer = filled(Transformer(TRANSFORMER))
+    exact = velocity(transformer, wide)
+    assert to_fp8(transformer, *LARGE_LINEARS) == 8 * TRANSFORMER.layers
+    assert 1e-4 < error(velocity(transformer, wide), exact) < 0.05
+
+
+def test_long_chunks_are_fed_forward_in_pieces(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = velocity(models.transformer, SPARSITY)
+    monkeypatch.setattr(steps, "FFN_TOKENS", 100)
+    torch.testing.assert_close(velocity(models.transformer, SPARSITY), whole)
+
+
+def test_the_text_can_be_forgotten() -> None:
+    transformer = filled(Transformer(TRANSFORMER))
+    condition = transformer.condition(torch.randn(1, 5, 8))
+    latents = torch.randn(1, 16, 2, 16, 16)
+
+    def run() -> Tensor:
+        return transformer(latents, [], condition, transformer.rings(SPARSITY), 0, SPARSITY)
+
+    before, size = run(), sum(p.numel() for p in transformer.parameters())
+    transformer.forget_text()
+    assert torch.equal(run(), before)
+    dim, text_dim, layers = TRANSFORMER.dim, TRANSFORMER.text_dim, TRANSFORMER.layers
+    embedding = dim * (text_dim + 1) + dim * (dim + 1)
+    freed = size - sum(p.numel() for p in transformer.parameters())
+    assert freed == embedding + layers * (2 * dim * (dim + 1) + dim)
+    with pytest.raises(AssertionError, match="gone"):
+        transformer.condition(torch.randn(1, 5, 8))
+
+
+def test_the_order_of_windows() -> None:
+    grid = Grid(4, 16, 24, 6)
+    x = torch.arange(4 * 16 * 24 * 6).reshape(1, -1, 6)
+    ordered = to_windows(x, grid)
+    assert torch.equal(from_windows(ordered, grid), x)
+    blocks = to_blocks(x.unflatten(2, (2, 3)), grid)
+    assert torch.equal(blocks, ordered.reshape(2, 6, 128, 2, 3).permute(3, 0, 1, 2, 4))
+    plain = rotary_turns(grid, 24)
+    for a, b in zip(
+        rotary_turns(grid, 24, is_windowed=True), windowed_turns(plain, grid), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("start", [1000, 50_000])
 def test_only_differences_of_time_matter(models: Models, start: int) -> None:
     transformer = models.transformer
@@ -208,6 +351,26 @@ def test_the_first_rule_forgets_between_clips() -> None:
     assert not torch.allclose(again[0][:, :4], tokens[0][:, :4])
 
 
+@pytest.mark.parametrize("limit", [1, 9 * 8 * 10 * 6 * 3, 1 << 27])
+def test_the_projection_as_products_of_matrices(limit: int) -> None:
+    conv = filled(torch.nn.Conv3d(8, 12, projection.KERNEL, projection.STRIDE))
+    x = torch.randn(2, 8, 10, 9, 8)
+    torch.testing.assert_close(conv_by_products(x, conv, limit), conv(x))
+
+
+@pytest.mark.parametrize("rule", ["v1", "v1.1"])
+def test_clips_may_go_through_the_projection_together(
+    rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projector = filled(Projector(ProjectorConfig(rule, 3, (16, 16), 8, 8, 24, 2)))
+    frames = torch.randn(1, 3, 21, 32, 48)
+    one_by_one, _ = projector(frames, ProjectorState())
+    for clips in (2, 3):
+        monkeypatch.setattr(projection, "CLIPS_CPU", clips)
+        together, _ = projector(frames, ProjectorState())
+        torch.testing.assert_close(together, one_by_one)
+
+
 def test_the_decoder_streams(models: Models) -> None:
     decoder = models.decoder
     latents, source = torch.randn(1, 16, 5, 4, 6), torch.rand(1, 3, 17, 32, 48)
@@ -222,6 +385,8 @@ def test_a_merged_decoder_gives_the_same() -> None:
     merged.merge()
     latents, source = torch.randn(1, 16, 2, 3, 5), torch.rand(1, 3, 5, 24, 40)
     torch.testing.assert_close(merged(latents, source), plain(latents, source))
+    weights = [p for p in merged.parameters() if p.dim() == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
 
 
 @pytest.mark.parametrize("count", [0, 1, 21, 22, 29, 30])

@@ -36,6 +36,7 @@ from engine.models.flashvsr.windows import (
     to_windows,
     windowed_turns,
 )
+from engine.models.kernels import unavailable
 from engine.models.linear import together
 
 TIMESTEP = 1000.0  # the one step that the model was trained for
@@ -308,9 +309,20 @@ def _attended(queries: Tensor, grid: Grid, ring: SlotRing, sparsity: Sparsity) -
     """Queries (N, K, T, D) on all that the ring holds; its oldest slot may leave after that."""
     local = _local_blocks(*grid.blocks, sparsity.reach, queries.device)
     mask = block_mask(block_means(queries), ring.means(), local, sparsity.pairs)
-    mixed = block_sparse_attention(queries, *ring.held(), mask)
+    if ring.dtype is None or not _reads_eight_bits(queries.device):
+        mixed = block_sparse_attention(queries, *ring.held(), mask)
+    else:  # 8 bits are widened where they are used
+        keys, values, *scales = ring.packed()
+        mixed = block_sparse_attention(queries, keys, values, mask, (scales[0], scales[1]))
     ring.trim()
     return mixed
+
+
+def _reads_eight_bits(device: torch.device) -> bool:
+    """Whether attention takes keys in 8 bits there: kernels know the format from sm_89 on."""
+    if device.type != "cuda" or unavailable(device):
+        return True
+    return torch.cuda.get_device_capability(device) >= (8, 9)
 
 
 @lru_cache(maxsize=4)

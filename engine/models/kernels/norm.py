@@ -1,11 +1,9 @@
 """Norms fused with what lies around them: modulation, gate and shortcut. float32 inside."""
 
-# mypy: disable-error-code="import-untyped, import-not-found, untyped-decorator, no-untyped-def"
-
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
+
+from engine.models.kernels.language import Value, constexpr, tl, triton
 
 
 def layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
@@ -39,7 +37,10 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     out = torch.empty_like(x)
     dim = x.shape[-1]
     width = triton.next_power_of_2(dim)
-    _rms[(x.numel() // dim,)](x, weight.contiguous(), out, dim, eps, WIDTH=width, num_warps=8)
+    with torch.cuda.device(x.get_device()):
+        _rms_kernel[(x.numel() // dim,)](
+            x, weight.contiguous(), out, dim, eps, WIDTH=width, num_warps=8
+        )
     return out
 
 
@@ -56,27 +57,38 @@ def _launch(
     dim = x.shape[-1]
     vectors = [x if t is None else t.contiguous() for t in (gate, scale, shift)]
     rows = [x if t is None else t for t in (y, total, out)]
-    _add_norm[(x.numel() // dim,)](
-        x,
-        rows[0],
-        *vectors,
-        rows[1],
-        rows[2],
-        dim,
-        eps,
-        WIDTH=triton.next_power_of_2(dim),
-        HAS_Y=y is not None,
-        HAS_GATE=gate is not None,
-        HAS_NORM=out is not None,
-        num_warps=8,
-    )
+    with torch.cuda.device(x.get_device()):  # where Triton launches
+        _add_norm_kernel[(x.numel() // dim,)](
+            x,
+            rows[0],
+            *vectors,
+            rows[1],
+            rows[2],
+            dim,
+            eps,
+            WIDTH=triton.next_power_of_2(dim),
+            HAS_Y=y is not None,
+            HAS_GATE=gate is not None,
+            HAS_NORM=out is not None,
+            num_warps=8,
+        )
 
 
-@triton.jit
 def _add_norm(
-    x_at, y_at, gate_at, scale_at, shift_at, sum_at, out_at, dim, eps,
-    WIDTH: tl.constexpr, HAS_Y: tl.constexpr, HAS_GATE: tl.constexpr, HAS_NORM: tl.constexpr,
-):  # fmt: skip
+    x_at: Value,
+    y_at: Value,
+    gate_at: Value,
+    scale_at: Value,
+    shift_at: Value,
+    sum_at: Value,
+    out_at: Value,
+    dim: Value,
+    eps: Value,
+    WIDTH: constexpr,
+    HAS_Y: constexpr,
+    HAS_GATE: constexpr,
+    HAS_NORM: constexpr,
+) -> None:
     """One token a program: x + gate * y, and its layer norm times scale plus shift."""
     row = tl.program_id(0).to(tl.int64) * dim
     column = tl.arange(0, WIDTH)
@@ -98,8 +110,9 @@ def _add_norm(
         tl.store(out_at + row + column, normed.to(out_at.dtype.element_ty), mask=inside)
 
 
-@triton.jit
-def _rms(x_at, weight_at, out_at, dim, eps, WIDTH: tl.constexpr):
+def _rms(
+    x_at: Value, weight_at: Value, out_at: Value, dim: Value, eps: Value, WIDTH: constexpr
+) -> None:
     """One token a program."""
     row = tl.program_id(0).to(tl.int64) * dim
     column = tl.arange(0, WIDTH)
@@ -108,3 +121,7 @@ def _rms(x_at, weight_at, out_at, dim, eps, WIDTH: tl.constexpr):
     scale = tl.rsqrt(tl.sum(x * x, axis=0) / dim + eps)
     weight = tl.load(weight_at + column, mask=inside, other=0.0).to(tl.float32)
     tl.store(out_at + row + column, (x * scale * weight).to(out_at.dtype.element_ty), mask=inside)
+
+
+_add_norm_kernel = triton.jit(_add_norm)
+_rms_kernel = triton.jit(_rms)

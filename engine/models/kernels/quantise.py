@@ -1,11 +1,9 @@
 """Rows of activations in 8 bits, each with its scale, in one pass."""
 
-# mypy: disable-error-code="import-untyped, import-not-found, untyped-decorator, no-untyped-def"
-
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
+
+from engine.models.kernels.language import Value, constexpr, tl, triton
 
 
 def rows_to_eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -17,12 +15,14 @@ def rows_to_eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
     width = triton.next_power_of_2(columns)
     warps = 8 if width <= 4096 else 16
     largest = torch.finfo(torch.float8_e4m3fn).max
-    _rows[(rows,)](x, packed, scale, columns, largest, WIDTH=width, num_warps=warps)
+    with torch.cuda.device(x.get_device()):  # where Triton launches
+        _rows_kernel[(rows,)](x, packed, scale, columns, largest, WIDTH=width, num_warps=warps)
     return packed, scale
 
 
-@triton.jit
-def _rows(x_at, packed_at, scale_at, columns, largest, WIDTH: tl.constexpr):
+def _rows(
+    x_at: Value, packed_at: Value, scale_at: Value, columns: Value, largest: Value, WIDTH: constexpr
+) -> None:
     """One row a program."""
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, WIDTH)
@@ -32,3 +32,6 @@ def _rows(x_at, packed_at, scale_at, columns, largest, WIDTH: tl.constexpr):
     packed = tl.minimum(tl.maximum(x / scale, -largest), largest)
     tl.store(packed_at + row * columns + column, packed.to(packed_at.dtype.element_ty), mask=inside)
     tl.store(scale_at + row, scale)
+
+
+_rows_kernel = triton.jit(_rows)

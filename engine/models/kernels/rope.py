@@ -1,10 +1,9 @@
 """Queries and keys normed over all channels, turned, and put into blocks, in one pass."""
 
-# mypy: disable-error-code="import-untyped, import-not-found, untyped-decorator, no-untyped-def"
-
-import triton
-import triton.language as tl
+import torch
 from torch import Tensor
+
+from engine.models.kernels.language import Value, constexpr, tl, triton
 
 
 def rms_rotate(
@@ -19,27 +18,38 @@ def rms_rotate(
     assert out.stride(3) == 1, out.stride()
     x = x.contiguous()
     half = heads * dim // 2
-    _rms_rotate[(x.shape[0],)](
-        x,
-        weight.contiguous(),
-        turns[0].contiguous(),
-        turns[1].contiguous(),
-        out,
-        *out.stride()[:3],
-        half,
-        dim // 2,
-        tokens,
-        eps,
-        HALF=triton.next_power_of_2(half),
-        num_warps=8,
-    )
+    with torch.cuda.device(x.get_device()):  # where Triton launches
+        _rms_rotate_kernel[(x.shape[0],)](
+            x,
+            weight.contiguous(),
+            turns[0].contiguous(),
+            turns[1].contiguous(),
+            out,
+            *out.stride()[:3],
+            half,
+            dim // 2,
+            tokens,
+            eps,
+            HALF=triton.next_power_of_2(half),
+            num_warps=8,
+        )
 
 
-@triton.jit
 def _rms_rotate(
-    x_at, weight_at, cos_at, sin_at, out_at, head_stride, block_stride, token_stride,
-    half, head_half, tokens, eps, HALF: tl.constexpr,
-):  # fmt: skip
+    x_at: Value,
+    weight_at: Value,
+    cos_at: Value,
+    sin_at: Value,
+    out_at: Value,
+    head_stride: Value,
+    block_stride: Value,
+    token_stride: Value,
+    half: Value,
+    head_half: Value,
+    tokens: Value,
+    eps: Value,
+    HALF: constexpr,
+) -> None:
     """One token a program, all its heads; pairs are adjacent channels."""
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, 2 * HALF)
@@ -57,3 +67,6 @@ def _rms_rotate(
     token = row // tokens * block_stride + row % tokens * token_stride
     place = out_at + head * head_stride + token + column % (2 * head_half)
     tl.store(place, turned.to(out_at.dtype.element_ty), mask=inside)
+
+
+_rms_rotate_kernel = triton.jit(_rms_rotate)

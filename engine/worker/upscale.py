@@ -53,7 +53,7 @@ class Upscaler:
         """Plan, attention, versions, card and weights, as text."""
         files = self._files(stage)
         parts = {
-            "plan": self._plan(stage).recipe(),
+            "plan": self.plan(stage).recipe(),
             "attention": self._mode,
             "torch": torch.__version__,
             "card": self._device.name if self._device.kind == "cuda" else "cpu",
@@ -71,7 +71,7 @@ class Upscaler:
     ) -> Iterator[Picture]:
         """As `Neural.pictures`."""
         self._current = stage.chain
-        plan = self._plan(stage)
+        plan = self.plan(stage)
         device = torch.device(plan.device)
         source = _Source(stage, read, count)
         before, after = stage.before, stage.after
@@ -81,7 +81,7 @@ class Upscaler:
             memory_told(device, plan.peak_bytes),
             self._resident.use(self._key(stage, plan), lambda: self._load(stage, plan)) as models,
         ):
-            ask = _ask(stage.values, plan, width, height)
+            ask = ask_of(stage.values, plan, width, height)
             for index, picture in zip(
                 span, restored(models, source, span, ask, check), strict=True
             ):
@@ -100,7 +100,8 @@ class Upscaler:
         """Where it ran, if not on a card."""
         return (SLOW,) if self._device.kind == "cpu" else ()
 
-    def _plan(self, stage: Stage) -> Plan:
+    def plan(self, stage: Stage) -> Plan:
+        """How a stage is run now."""
         if stage.chain not in self._ladders:
             video = stage.after
             ladder = plans(
@@ -187,7 +188,8 @@ def _fit(stage: Stage) -> str:
     return str(stage.values["fit"]) if stage.values["scale"] == "size" else "stretch"
 
 
-def _ask(values: dict[str, Value], plan: Plan, width: int, height: int) -> Ask:
+def ask_of(values: dict[str, Value], plan: Plan, width: int, height: int) -> Ask:
+    """What a stage wants of the model, for a result of width x height."""
     place = placement(width, height)
     sparse = sparsity(
         place.width,

@@ -51,11 +51,8 @@ def test_the_values_of_the_editor_are_light() -> None:
 
 def test_a_media_child_holds_neither_qt_nor_torch() -> None:
     """Everything in the engine but what only the gpu child loads: its tasks and the models."""
-    names = [
-        name
-        for name in packages("engine")
-        if name != "engine.worker.gpu_tasks" and not name.startswith("engine.models.")
-    ]
+    only_gpu = ("engine.worker.gpu_tasks", "engine.worker.upscale", "engine.models.")
+    names = [name for name in packages("engine") if not name.startswith(only_gpu)]
     held = modules_after(*names)
     assert "av" in held
     assert not held & {"PySide6", "torch", "desktop", "ui"}

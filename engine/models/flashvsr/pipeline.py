@@ -208,7 +208,7 @@ class Stream:
         self._device = models.device
         self._dtype = models.transformer.patch_embedding.weight.dtype
         self._condition = condition or models.condition()
-        self.rings = models.transformer.rings(settings.sparsity)
+        self.rings = models.transformer.rings(settings.sparsity, settings.cache)
         self._projector = ProjectorState()
         self._decoder: tuple[Tensor, ...] = ()
         self._start = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in the children (engine.worker.spawn)
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,13 @@ def clean_environment() -> dict[str, str]:
     }
 
 
+# How long threads of torch wait for each other before they sleep: the libraries' own answer is so
+# long that on a busy computer they keep one another from working.
+_WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
+
+
 def _child_environment() -> dict[str, str]:
-    environment = clean_environment()
+    environment = _WAITING | clean_environment()
     root = str(Path(engine.__file__).resolve().parent.parent)
     inherited = environment.get("PYTHONPATH", "")
     environment["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}" if inherited else root

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from desktop.child import Bar, MediaChild
+from desktop.child import MediaChild
 from desktop.cli import run
-from desktop.cli_weights import models
+from desktop.cli_models import found_models
 from desktop.options import parser
 from desktop.settings import folders, load_settings, save_settings
 from engine.errors import WeightsError
@@ -126,12 +127,12 @@ def test_a_folder_counts_for_one_command(tmp_path: Path) -> None:
     chosen = parser().parse_args(words)
     assert chosen.weights == [folder, Path("b")]
     save_settings(replace(load_settings(), weights_words={str(folder): "1.1"}))
-    bar = Bar(sys.stderr, quiet=True)
+    named, plain = Namespace(weights=[folder], json=True), Namespace(weights=[], json=True)
     with MediaChild() as child:
-        assert models(child, [LANCZOS], bar) == ()
-        (made,) = models(child, [LANCZOS, tiny_engine], bar, [folder])
+        assert found_models(child, [LANCZOS], named) == ()
+        (made,) = found_models(child, [LANCZOS, tiny_engine], named)
         with pytest.raises(WeightsError, match="needs the FlashVSR"):
-            models(child, [tiny_engine], bar)
+            found_models(child, [tiny_engine], plain)
     assert made.family == "flashvsr-1.1"
     assert made.files["prompt"] == str(folder / "posi_prompt.pth")
     assert load_settings().weights_folders == ()

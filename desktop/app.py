@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ class App(QObject):
         self._connect()
         self._show_saved()
         self._hint([])
+        self._set_still(settings.value.still_seconds)
 
     def begin(self, paths: list[str]) -> None:
         """Starts the child that reads media; opens what was asked for, or what a crash left."""
@@ -271,9 +273,14 @@ class App(QObject):
         if self._preferences is None:
             from desktop.preferences import preferences
 
-            self._preferences = preferences(self.parts, self._set_theme)
+            self._preferences = preferences(self.parts, self._set_theme, self._set_still)
         self.parts.engines.look_at_card()
         self._preferences.open(page, family)
+
+    def _set_still(self, seconds: Fraction) -> None:
+        self.parts.settings.change(still_seconds=seconds)
+        self.parts.commands.still_seconds = seconds
+        self.parts.timeline.set_still_seconds(seconds)
 
     def _set_theme(self, name: str) -> None:
         self.parts.settings.change(theme=name)

@@ -20,6 +20,7 @@ class Commands:
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
         self.is_linked = True  # linked clips are edited together
+        self.still_seconds = Fraction(5)  # of a still that is put on the timeline
 
     # The parts every command needs
 
@@ -141,6 +142,7 @@ class Commands:
                 snap(at, sequence.rate),
                 chosen[TrackKind.VIDEO],
                 chosen[TrackKind.AUDIO],
+                self.still_seconds,
             )
             if not placements:
                 raise EditError("Nothing here fits a track.", "Unlock a track first.")

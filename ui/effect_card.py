@@ -128,12 +128,14 @@ class EffectCard(QFrame):
             return
         self._engines: Choice | None = None
         self._get = push_button("Get", "tinted", "download", parent=self)
-        self._get.hide()
         name = self._engine.name
         self._get.clicked.connect(lambda: self.weights_requested.emit(name))
+        self._lacking = LabelledRow("Weights", self._get, "", self)
+        self._lacking.hide()
         if len(self._kind.engines) > 1:
             outer.addWidget(self._engine_row(self._kind, self._engine))
         outer.addWidget(self._note(self._engine.note))
+        outer.addWidget(self._lacking)
         for parameter in self._engine.parameters:
             self._add_row(parameter, outer if not parameter.advanced else None)
 
@@ -159,16 +161,12 @@ class EffectCard(QFrame):
         return head
 
     def _engine_row(self, family: EffectKind, engine: Engine) -> LabelledRow:
-        both = QWidget(self)
-        inner = row(both, gap=4)
-        self._engines = engines = Choice("Engine", parent=both)
+        self._engines = engines = Choice("Engine", parent=self)
         for one in family.engines:
             engines.addItem(one.label, one.name)
         engines.show_value(engine.name)
         engines.activated.connect(lambda place: self.engine_requested.emit(engines.itemData(place)))
-        inner.addWidget(engines, 1)
-        inner.addWidget(self._get)
-        return LabelledRow("Engine", both, engine.note, self)
+        return LabelledRow("Engine", engines, engine.note, self)
 
     def show_engines(self, states: EngineStates) -> None:
         """Says in the list which engines cannot run and why, and offers the weights of its own."""
@@ -185,7 +183,7 @@ class EffectCard(QFrame):
             if item is not None:
                 item.setEnabled(not state.reason or one is self._engine)
         own = states.get(self._engine.name, EngineState())
-        self._get.setVisible(bool(own.get))
+        self._lacking.setVisible(bool(own.get))
         if own.get:
             self._get.setText(own.get)
             with_help(self._get, own.get, "", own.lacks)

@@ -36,6 +36,7 @@ class WeightsPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._folders: list[FolderLine] = []
+        self._awaited = ""
         self._families: dict[str, FamilyBlock] = {}
         self._words = ""
         self._is_fresh = True  # nothing was shown yet
@@ -126,6 +127,8 @@ class WeightsPage(QWidget):
             self._fill_families(rows)
         ready = sum(bool(one.chip) and one.chip_kind != ATTENTION for one in rows)
         self._counts.setText(f"{len(rows)} known, {ready} ready")
+        if self._awaited:  # asked for before a scan told of it
+            self.open_family(self._awaited)
         self._show_empty()
         if self._is_fresh and self._folders:
             self._is_fresh = False
@@ -156,6 +159,7 @@ class WeightsPage(QWidget):
     def open_family(self, name: str) -> None:
         """Unfolds a family and brings it into view."""
         block = self._families.get(name)
+        self._awaited = "" if block is not None else name
         if block is not None:
             block.set_open(True)
             QTimer.singleShot(0, block, lambda: self._scroll.ensureWidgetVisible(block, 0, 24))

@@ -91,7 +91,8 @@ class Program:
     """What the preferences show and change, beside the weights.
 
     `export_folder`: where exports go now. `set_theme` takes "dark", "light" or "system".
-    `needs`: what a family needs of the card, in words; "" where it is not known.
+    `needs`: what a family needs of the card, in words; "" where it is not known. `is_used`: whether
+    an engine of the program runs a family; others are not shown.
     """
 
     window: Window
@@ -102,9 +103,11 @@ class Program:
     cache_cleared: Callable[[], object]
     export_folder: Callable[[], Path]
     set_theme: Callable[[str], object]
+    set_still: Callable[[Fraction], object]  # seconds
     wishes: Callable[[], Wishes]
     set_wishes: Callable[[Wishes], object]
     needs: Callable[[str], str] = lambda _family: ""
+    is_used: Callable[[str], bool] = lambda _family: True
 
 
 class PreferencesPresenter(QObject):
@@ -159,10 +162,10 @@ class PreferencesPresenter(QObject):
     # Wishes
 
     def _connect(self, dialog: PreferencesDialog) -> None:
-        settings, program = self._program.settings, self._program
+        program = self._program
         general, cache, device = dialog.general, dialog.cache, dialog.device
         general.still_requested.connect(
-            lambda seconds: settings.change(still_seconds=Fraction(round(seconds * 10), 10))
+            lambda seconds: program.set_still(Fraction(round(seconds * 10), 10))
         )
         general.folder_requested.connect(self._choose_export_folder)
         general.folder_reset_requested.connect(lambda: self._set_export_folder(""))
@@ -320,6 +323,7 @@ class PreferencesPresenter(QObject):
                 ),
             )
             for report in library.reports
+            if self._program.is_used(report.family.name)
         }
         self._show_families()
 

@@ -44,7 +44,8 @@ class GpuTasks:
             name=card.name,
             total_bytes=card.total_memory,
             free_bytes=self._free_bytes(),
-            details=f"torch {facts.version}, compute capability {card.major}.{card.minor}",
+            details=f"torch {facts.version}, compute capability {card.major}.{card.minor}"
+            + (", no Triton" if kernels_line() else ""),
             torch=told,
             attention=_modes("cuda"),
         )

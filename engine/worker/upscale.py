@@ -1,6 +1,7 @@
 """FlashVSR as what `bake` needs of models: from a stage's values and a plan to pictures."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -16,12 +17,12 @@ from engine.filters.lanczos import resampled
 from engine.filters.pixels import Picture
 from engine.jobs import EffectJob
 from engine.media.info import fingerprint
-from engine.models.attention import default_mode
+from engine.models.attention import default_mode, take_warnings
 from engine.models.flashvsr.config import Rule
 from engine.models.flashvsr.pipeline import Band, Colour, Models, Settings, sparsity
 from engine.models.flashvsr.preparation import placement
 from engine.models.flashvsr.segments import Ask, Tiles, restored
-from engine.models.flashvsr.weights import load
+from engine.models.flashvsr.weights import PARTS, load
 from engine.models.memory import memory_told
 from engine.models.resident import Key, Resident, key_of
 from engine.planning import DeviceFacts, Plan, plans, stepped_down
@@ -82,9 +83,8 @@ class Upscaler:
             self._resident.use(self._key(stage, plan), lambda: self._load(stage, plan)) as models,
         ):
             ask = ask_of(stage.values, plan, width, height)
-            for index, picture in zip(
-                span, restored(models, source, span, ask, check), strict=True
-            ):
+            made = restored(models, source, span, ask, check, _note_step)
+            for index, picture in zip(span, made, strict=True):
                 yield source.finished(index, picture.numpy())
 
     def step_down(self, error: OutOfMemory, at: int) -> str:
@@ -97,8 +97,8 @@ class Upscaler:
         return stepped_down(old, ladder[0], at)
 
     def notes(self) -> tuple[str, ...]:
-        """Where it ran, if not on a card."""
-        return (SLOW,) if self._device.kind == "cpu" else ()
+        """Where it ran, if not on a card; what attention had to say."""
+        return (*((SLOW,) if self._device.kind == "cpu" else ()), *take_warnings())
 
     def plan(self, stage: Stage) -> Plan:
         """How a stage is run now."""
@@ -120,7 +120,8 @@ class Upscaler:
         """The files of the stage's weights. Raises WeightsError."""
         for one in self._job.models:
             if one.family == stage.engine.family:
-                return {name: Path(path) for name, path in one.files.items()}
+                wanted = PARTS.get(stage.engine.mode, ())
+                return {name: Path(path) for name, path in one.files.items() if name in wanted}
         raise WeightsError(
             f"{stage.engine.label} has no weights.", "Get them in Preferences, Weights."
         )
@@ -182,6 +183,10 @@ class _Source:
 
 def _nothing() -> None:
     pass
+
+
+def _note_step(line: int, levels: float) -> None:
+    logging.info("grid line %d: a step of %.3f levels", line, levels)
 
 
 def _fit(stage: Stage) -> str:

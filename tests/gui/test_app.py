@@ -244,3 +244,15 @@ def test_what_is_missing_is_not_rendered_but_told(app: App, qtbot: QtBot, clip: 
     assert not app.parts.queue.entries
     told = [notice.text for notice in app.parts.window.notices.notices()]
     assert f"{clip.name} is not where it was. Find it first, then render." in told
+
+
+def test_a_still_is_as_long_as_the_preferences_say(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    app.open_preferences()
+    assert app._preferences is not None
+    dialog = app._preferences._dialog
+    assert dialog is not None
+    dialog.general.still_requested.emit(2.0)
+    dialog.reject()
+    drop(app, qtbot, make_still(tmp_path / "still.png"))
+    (still,) = pictures(app)
+    assert still.duration == 2

@@ -126,6 +126,7 @@ class Desk:
                 cache_cleared=lambda: self.sizes.append(0),
                 export_folder=lambda: Path(self.settings.value.export_folder or home / "Exports"),
                 set_theme=self.themes.append,
+                set_still=lambda one: self.settings.change(still_seconds=one),
                 wishes=lambda: self.wishes,
                 set_wishes=self._set_wishes,
                 needs=lambda _family: "from 8 GB of GPU memory",

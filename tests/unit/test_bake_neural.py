@@ -4,11 +4,13 @@ from collections.abc import Callable, Generator
 from fractions import Fraction
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from engine.errors import Cancelled, EffectError, OutOfMemory
 from engine.filters.pixels import Picture
+from engine.jobs import ModelFiles
 from engine.media.info import fingerprint, probe
 from engine.progress import Silent
 from engine.render.bake import bake
@@ -170,3 +172,27 @@ def test_a_whole_clip_is_one_stream(long: Asset, tmp_path: Path) -> None:
     grid = job_of(long, tmp_path / "grid", upscale())
     bake(grid, Silent(), Trail())
     assert pictures(grid, GRID + 60, GRID + 90) != pictures(whole, GRID + 60, GRID + 90)
+
+
+@pytest.mark.parametrize("stop", [100, GRID])
+def test_an_effect_before_it_is_made_as_far_as_the_model_looks(
+    long: Asset, tmp_path: Path, stop: int
+) -> None:
+    pytest.importorskip("torch")
+    from engine.models.resident import Resident
+    from engine.planning import DeviceFacts
+    from engine.worker.upscale import Upscaler
+    from tests.support.checkpoints import write_flashvsr
+    from tests.unit.test_upscale import NAMES
+
+    folder = write_flashvsr(tmp_path / "weights")
+    files = {name: str(folder / file) for name, file in NAMES.items()}
+    late = between(Fraction(stop - 5, 25), Fraction(stop, 25))
+    uses = (new_use("restyle", "cartoon"), upscale())
+    job = msgspec.structs.replace(
+        job_of(long, tmp_path / "cache", *uses, wanted=late),
+        models=(ModelFiles(family="flashvsr-1.1", files=files),),
+    )
+    device = DeviceFacts(kind="cpu", name="", total_bytes=16 * 10**9, free_bytes=12 * 10**9)
+    bake(job, Silent(), Upscaler(job, device, Resident(10**9)))
+    pictures(job, stop - 5, stop)

@@ -167,6 +167,7 @@ def _shown(scene: Scene, there: Contents, request: DropRequest, point: Time | No
         request.at,
         request.video_track,
         request.audio_track,
+        scene.still_seconds,
     )
     ghosts = frozenset(one.clip.id for one in placements)
     assets = {asset.id: asset for asset in there.known}

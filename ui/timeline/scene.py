@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from engine.timeline.model import Asset, Clip, Project, Sequence, new_project
 from engine.timeline.time import ZERO, Time, TimeRange
@@ -73,6 +74,7 @@ class Scene:
         self.heights: dict[str, int] = {}
         self.snapping = True
         self.linked = True
+        self.still_seconds = Fraction(5)  # of a still that is dropped
         self.tool = "select"
         self.preview = NOTHING
         self.spans = Spans()

@@ -1,6 +1,7 @@
 """The timeline: tools, heads, canvas and scrollbars as one widget; values in, wishes out."""
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from functools import partial
 
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
@@ -210,6 +211,10 @@ class TimelineView(QWidget):
     @property
     def is_snapping(self) -> bool:
         return self._scene.snapping
+
+    def set_still_seconds(self, seconds: Fraction) -> None:
+        """How long a still is that is dropped."""
+        self._scene.still_seconds = seconds
 
     @property
     def is_linked(self) -> bool:

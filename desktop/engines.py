@@ -122,8 +122,8 @@ class Engines(QObject):
         return replace(job, models=models, options=self._settings.value.neural)
 
     def first(self, kind_name: str) -> str:
-        """The engine that a new effect gets: the best that can run at once."""
-        for name in PREFERRED.get(kind_name, ()):
+        """The engine that a new effect gets: the best that a card runs at once."""
+        for name in PREFERRED.get(kind_name, ()) if self._has_card() else ():
             if self._state(kind(kind_name).engine(name)) == EngineState():
                 return name
         return kind(kind_name).engine().name

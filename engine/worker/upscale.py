@@ -18,11 +18,14 @@ from engine.filters.pixels import Picture
 from engine.jobs import EffectJob
 from engine.media.info import fingerprint
 from engine.models.attention import default_mode, take_warnings
+from engine.models.converted import converted
 from engine.models.flashvsr.config import Rule
 from engine.models.flashvsr.pipeline import Band, Colour, Models, Settings, sparsity
 from engine.models.flashvsr.preparation import placement
 from engine.models.flashvsr.segments import Ask, Tiles, restored
+from engine.models.flashvsr.transformer import LARGE_LINEARS
 from engine.models.flashvsr.weights import PARTS, load
+from engine.models.linear import to_fp8
 from engine.models.memory import memory_told
 from engine.models.resident import Key, Resident, key_of
 from engine.planning import DeviceFacts, Plan, plans, stepped_down
@@ -136,13 +139,16 @@ class Upscaler:
         if engine.family not in RULES:
             raise EffectError(f"{engine.label} is no engine of the GPU worker.")
         dtype = torch.float32 if plan.precision == "fp32" else torch.bfloat16
-        return load(
-            self._files(stage),
-            RULES[engine.family],
-            engine.mode,
-            torch.device(plan.device),
-            dtype,
-        )
+        may_keep = self._job.options.keep_converted
+        files = {  # the decoder is merged before it is rounded, so it is read as it is
+            name: path if name == "decoder" else converted(path, dtype, may_keep)
+            for name, path in self._files(stage).items()
+        }
+        device = torch.device(plan.device)
+        models = load(files, RULES[engine.family], engine.mode, device, dtype)
+        if plan.precision == "fp8":
+            to_fp8(models.transformer, *LARGE_LINEARS)
+        return models
 
 
 class _Source:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -55,7 +57,7 @@ def stage_of(engine: str, alpha: bool = False, **values: Value) -> Stage:
     return stages(asset(alpha), (new_use("upscale", engine, values),))[0]
 
 
-def upscaler(folder: Path | None, device: DeviceFacts = CPU, **options: int) -> Upscaler:
+def upscaler(folder: Path | None, device: DeviceFacts = CPU, **options: Any) -> Upscaler:
     models = ()
     if folder is not None:
         files = {name: str(folder / file) for name, file in NAMES.items()}
@@ -200,3 +202,34 @@ def test_weights_that_are_missing_are_told(tmp_path: Path) -> None:
         upscaler(None).recipe(stage)
     with pytest.raises(WeightsError, match="is not where it was"):
         upscaler(tmp_path).recipe(stage)
+
+
+def test_eight_bit_layers_are_another_result_near_the_same(weights: Path) -> None:
+    stage = stage_of("flashvsr-1.1-tiny", scale="2")
+
+    def of(precision: str) -> Picture:
+        one = upscaler(weights)
+        plan = msgspec.structs.replace(one.plan(stage), precision=precision)
+        one._ladders[stage.chain] = [plan]  # as a card gets it
+        made = one.pictures(stage, FRAMES.__getitem__, len(FRAMES), range(3), nothing)
+        return list(made)[2]
+
+    plain, small = of("bf16"), of("fp8")
+    assert not np.array_equal(plain, small)
+    assert np.abs(plain.astype(int) - small).mean() < 4
+
+
+def test_weights_are_kept_as_they_run_where_that_is_allowed(tmp_path: Path) -> None:
+    folder = write_flashvsr(tmp_path, vae=True)
+    stage = stage_of("flashvsr-1.1-tiny", scale="2")
+
+    def run(allowed: bool) -> Picture:
+        one = upscaler(folder, precision="bf16", keep_converted=allowed)
+        made = one.pictures(stage, FRAMES.__getitem__, len(FRAMES), range(1), nothing)
+        return next(iter(made))
+
+    before = run(False)
+    assert not list(folder.glob("*reelwright*"))
+    assert np.array_equal(run(True), before)
+    assert (folder / f"{TRANSFORMER}.reelwright-bf16.safetensors").exists()
+    assert np.array_equal(run(True), before)

@@ -13,7 +13,7 @@ import sys
 
 from tests.benchmarks.table import Table, Unavailable
 
-NAMES = ("export", "pingpong", "gif", "seek", "start", "kills")
+NAMES = ("export", "pingpong", "gif", "seek", "start", "kills", "flashvsr")
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ left out and named.
 """
 
 import argparse
+import gc
 import subprocess
 import sys
 import time
@@ -139,6 +140,7 @@ def run(bench: "Bench", names: Sequence[str]) -> list[str]:
                 first = (str(error) or "no reason given").strip().splitlines()[0]
                 state, why = "failed", f"{type(error).__name__}: {first}"
         bench.report.end(state, why, time.monotonic() - begun)
+        gc.collect()  # what a failure's frames held would count in the next part's peak
         if state == "failed" and not _answers(bench.device):
             return list(names[at + 1 :])
     return []

@@ -94,9 +94,17 @@ def run(
     ratio: float,
     reach: int,
     has_colour: bool,
-) -> Tensor:
-    """The frames that it gives, (1, 3, F, H, W), for (1, 3, F + 4, H, W) and all latents' noise."""
+) -> tuple[Tensor, Tensor]:
+    """Frames (1, 3, F, H, W) and latents, for frames (1, 3, F + 4, H, W) and all latents' noise."""
     pipe.generate_noise = lambda *_, **__: noise
+    decode = type(pipe.TCDecoder).decode_video
+    latents: list[Tensor] = []
+
+    def decode_video(x: Tensor, **named: Any) -> Any:
+        latents.append(x.transpose(1, 2))
+        return decode(pipe.TCDecoder, x, **named)
+
+    pipe.TCDecoder.decode_video = decode_video
     with redirect_stderr(io.StringIO()):  # its progress
         made: Tensor = pipe(
             prompt="",
@@ -115,7 +123,7 @@ def run(
             local_range=reach,
             color_fix=has_colour,
         )
-    return made[None]
+    return made[None], latents[0]
 
 
 def split_heads(x: Tensor) -> Tensor:

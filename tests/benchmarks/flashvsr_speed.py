@@ -42,6 +42,15 @@ from tests.benchmarks.table import Table
 VARIANTS = (PLAIN, FUSED, FP8, CACHE)
 # Counted on the real shapes at 768x1408, per frame, 10^12 operations; linear in pixels.
 TERA, TERA_PIXELS = {"tiny": 8.29, "full": 15.7}, 768 * 1408
+# The same of a steady chunk's parts, the decoder's as published.
+WORK = {
+    "projection": 5.82,
+    "linears": 21.12,
+    "sparse attention": 23.91,
+    "prompt attention": 0.8,
+    "decoder": 14.67,
+}
+WORK_FULL = WORK | {"decoder": 73.93}
 TILES = ((1, 1), (2, 1), (2, 2), (3, 2), (4, 3))
 LEAVES_OUT = 3  # chunks after the first that only warm up
 COLUMNS = (
@@ -186,7 +195,8 @@ def _visit(
                 continue
             found.setdefault(variant.name, Found(tiles)).runs.append(run)
             if parts is not None:
-                parts.rows.append(_parts(bench, models, variant, place, settings, tiles, clip))
+                measured = _parts(bench, models, place, settings, tiles, clip)
+                parts.rows += _split_rows(variant.name, measured, size, mode, bench.is_full)
             break
     if variant.cache is not None and not _keeps_cache(models, settings):
         table.notes.append(f"{variant.name}: streams do not heed the cache's type yet.")
@@ -208,6 +218,7 @@ def stream_of(models: Models, place: Placement, settings: Settings, tiles: Tiles
 def through(models: Models, clip: Clip, place: Placement, settings: Settings, tiles: Tiles) -> Run:
     """Times a clip by when the last picture of each chunk is on the host."""
     device = models.device
+    gc.collect()
     memory.empty_cache()
     memory.reset_peak(device)
     if device.type == "cuda":
@@ -252,22 +263,37 @@ def _row(
 def _parts(
     bench: Bench,
     models: Models,
-    variant: Variant,
     place: Placement,
     settings: Settings,
     tiles: Tiles,
     clip: Clip,
-) -> tuple[str | float | int, ...]:
+) -> dict[str, float]:
     chunks = max(1, (clip.count - FIRST_FRAMES) // LATER_FRAMES - WARM + 1)
     stream = stream_of(models, place, settings, tiles)
-    found = split(models, stream, place, settings, min(chunks, bench.repeats), clip)
-    parts = [found[name] for name in PARTS]
-    return (variant.name, *parts, found["noise"], sum(parts), found["chunk"])
+    return split(models, stream, place, settings, min(chunks, bench.repeats), clip)
+
+
+def _split_rows(
+    name: str, found: dict[str, float], size: Size, mode: Mode, has_rates: bool
+) -> list[tuple[str | float | int, ...]]:
+    """Milliseconds, and what the known parts reach in 10^12 operations a second."""
+    parts = [found[part] for part in PARTS]
+    rows: list[tuple[str | float | int, ...]]
+    rows = [(name, *parts, found["noise"], sum(parts), found["chunk"])]
+    if has_rates:
+        work = WORK_FULL if mode == "full" else WORK
+        share = size[0] * size[1] / TERA_PIXELS
+        rates: list[str | float] = [
+            1000 * work[part] * share / found[part] if part in work and found[part] else "-"
+            for part in PARTS
+        ]
+        rows.append((f"{name}, TFLOP/s", *rates, "-", "-", "-"))
+    return rows
 
 
 def _keeps_cache(models: Models, settings: Settings) -> bool:
-    rings = Stream(models, settings).rings
-    return bool(rings) and rings[0].dtype == settings.cache
+    rings = getattr(Stream(models, settings), "rings", [])
+    return bool(rings) and getattr(rings[0], "dtype", None) == settings.cache
 
 
 def _grid(tiles: Tiles) -> str:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,32 @@ pytest.importorskip("torch")
 
 import torch
 
-from tests.benchmarks import flashvsr
+from tests.benchmarks import flashvsr, flashvsr_speed
 from tests.benchmarks.flashvsr_bench import Bench
 from tests.benchmarks.flashvsr_models import (
     EXACT,
+    FULL,
     FUSED,
     TINY,
     random_models,
     running,
 )
 from tests.benchmarks.flashvsr_report import GOALS, Clock, Report
-from tests.benchmarks.flashvsr_split import Regions
+from tests.benchmarks.flashvsr_speed import _split_rows
+from tests.benchmarks.flashvsr_split import PARTS, Regions
 from tests.benchmarks.flashvsr_timing import in_turn
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """For pictures this small, more threads only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +111,10 @@ def test_a_part_that_fails_leaves_the_others(
 
 def test_without_time_a_card_begins_nothing() -> None:
     report = Report(None, is_quiet=True)
-    bench = Bench(CPU, flashvsr_full(), report, Clock(0), 10)
+    bench = Bench(CPU, FULL, report, Clock(0), 10)
     assert flashvsr.run(bench, ["speed", "long"]) == []
     states = {name: part["state"] for name, part in report.content["parts"].items()}
     assert states == {"speed": "left out", "long": "left out"}
-
-
-def flashvsr_full() -> Any:
-    from tests.benchmarks.flashvsr_models import FULL
-
-    return FULL
 
 
 def test_variants_have_the_same_weights() -> None:
@@ -156,3 +162,33 @@ def test_regions_do_not_count_what_is_inside(monkeypatch: pytest.MonkeyPatch) ->
             pass
         assert regions.innermost == "outer"
     assert regions.seconds() == {"outer": 2.0, "inner": 1.0}
+
+
+def test_rates_of_parts_grow_with_the_picture() -> None:
+    found = dict.fromkeys((*PARTS, "noise", "chunk"), 10.0) | {"mask": 0.0}
+    plain, rates = _split_rows("x", found, (2 * 768, 1408), "tiny", has_rates=True)
+    assert plain[1 : 1 + len(PARTS)] == tuple(found[name] for name in PARTS)
+    by_part = dict(zip(PARTS, rates[1:], strict=False))
+    assert by_part["decoder"] == pytest.approx(2 * 14.67 / 0.010)
+    assert by_part["mask"] == by_part["colour"] == "-"
+    assert len(rates) == len(plain) == len(PARTS) + 4
+
+
+def test_tiles_are_tried_until_one_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, tried = flashvsr_speed.through, []
+
+    def through(models: Any, clip: Any, place: Any, settings: Any, tiles: Any) -> Any:
+        tried.append((tiles.columns, tiles.rows))
+        if tiles.columns * tiles.rows == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB. GPU 0 has")
+        return real(models, clip, place, settings, tiles)
+
+    monkeypatch.setattr(flashvsr_speed, "through", through)
+    bench = Bench(CPU, TINY, Report(None, is_quiet=True), Clock(5), 10, repeats=1)
+    bench.report.begin("large")
+    flashvsr_speed._at_size(bench, (128, 384), 3, (FUSED,), "tiny")
+    table, parts = bench.report.content["parts"]["large"]["tables"]
+    assert tried == [(1, 1), (2, 1), (2, 1)]
+    assert table["rows"][0][-1] == "2 x 1"
+    assert "fused bf16, 1 x 1: CUDA out of memory. Tried to allocate 4 GiB." in table["notes"]
+    assert len(parts["rows"]) == 1

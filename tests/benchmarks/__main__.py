@@ -13,7 +13,7 @@ import sys
 
 from tests.benchmarks.table import Table, Unavailable
 
-NAMES = ("export", "pingpong", "gif", "seek", "start", "kills", "flashvsr_memory")
+NAMES = ("export", "pingpong", "gif", "seek", "start", "kills", "flashvsr", "flashvsr_memory")
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.models import memory
 from engine.models.flashvsr.config import topk_ratio
+from engine.models.flashvsr.noise import seeded_noise
 from engine.models.flashvsr.pipeline import (
     CELL,
     FIRST_FRAMES,
@@ -21,7 +22,6 @@ from engine.models.flashvsr.pipeline import (
     Models,
     Stream,
     recoloured,
-    seeded_noise,
     steps,
 )
 from engine.models.resident import model_bytes

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.models.flashvsr import transformer as networks
+from engine.models.flashvsr.noise import seeded_noise
 from engine.models.flashvsr.pipeline import (
     CELL,
     Models,
     Settings,
     Stepping,
     recoloured,
-    seeded_noise,
     steps,
     strengthened,
 )

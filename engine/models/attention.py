@@ -35,12 +35,18 @@ Scales = tuple[Tensor, Tensor]
 
 
 def block_sparse_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scales: Scales | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+    scales: Scales | None = None,
+    blocks: Tensor | None = None,
 ) -> Tensor:
     """Softmax attention over the blocks that `mask` keeps, scale 1 / sqrt(D), exact.
 
     q: (N, Q, T, D) blocks of T tokens; k, v: (N, K, T, D); mask: (N, Q, K) bool -> (N, Q, T, D).
     A query block that keeps no key block gives zeros. k and v may be float8 with their `scales`.
+    blocks: (M,) int32, where k and v hold more than the mask's M columns: which of theirs each is.
     One kernel where Triton runs, else keys gathered in parts; never a mask over tokens.
     """
     if not unavailable(q.device):
@@ -50,16 +56,23 @@ def block_sparse_attention(
             with torch.cuda.device(q.get_device()):  # where Triton launches
                 counts, lists = selection.kept(mask)
                 order = selection.running_order(counts, mask.shape[2])
+                lists = _placed(lists, blocks)
                 return sparse.block_sparse(q, k, v, counts, lists, order, scales)
-    return plain_block_sparse_attention(q, k, v, mask, scales)
+    return plain_block_sparse_attention(q, k, v, mask, scales, blocks)
 
 
 def plain_block_sparse_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scales: Scales | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+    scales: Scales | None = None,
+    blocks: Tensor | None = None,
 ) -> Tensor:
     """The same in plain PyTorch, on any device; memory stays bounded on any grid."""
     out = torch.zeros_like(q, memory_format=torch.contiguous_format)
     counts, lists = plain_choice.kept(mask)
+    lists = _placed(lists, blocks)
     limit = GATHER_LIMIT_CPU if q.device.type == "cpu" else GATHER_LIMIT_CARD
     for rows, width, least in _groups(counts.flatten(), limit // (k.shape[2] * k.shape[3])):
         head, block = rows // q.shape[1], rows % q.shape[1]
@@ -78,6 +91,11 @@ def plain_block_sparse_attention(
         )
         out[head, block] = mixed[:, 0]
     return out
+
+
+def _placed(lists: Tensor, blocks: Tensor | None) -> Tensor:
+    """Columns of a mask as the blocks that they stand for."""
+    return lists if blocks is None else blocks.index_select(0, lists.flatten()).view_as(lists)
 
 
 def _gathered(

@@ -4,7 +4,7 @@ Weights are float8_e4m3fn with a scale for each output channel, activations are 
 for each token. Where a card cannot multiply them, the weights are widened for each product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import torch
@@ -84,13 +84,17 @@ def to_fp8(module: nn.Module, *names: str) -> int:
     return len(found)
 
 
-def together(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
-    """Each layer's result of the same x, (..., K): rounded to 8 bits once, where they are so."""
+def together(x: Tensor, layers: Sequence[nn.Module]) -> Iterator[Tensor]:
+    """Each layer's result of the same x, (..., K): rounded to 8 bits once, where they are so.
+
+    One is made when it is asked for, so no two need be there at once.
+    """
     eight = [layer for layer in layers if isinstance(layer, Fp8Linear) and layer._is_aligned()]
     if len(eight) < len(layers) or not multiplies(x.device, x.dtype):
-        return [layer(x) for layer in layers]
+        yield from (layer(x) for layer in layers)
+        return
     rows = _activations(x.reshape(-1, x.shape[-1]))
-    return [layer.product(rows, x.dtype).reshape(*x.shape[:-1], -1) for layer in eight]
+    yield from (layer.product(rows, x.dtype).reshape(*x.shape[:-1], -1) for layer in eight)
 
 
 def rows_to_eight_bits(x: Tensor) -> Rows:

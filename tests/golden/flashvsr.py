@@ -123,7 +123,7 @@ def sparse_attention(case: Case) -> Outputs:
             rearrange(case.inputs[f"chunk{i}.{x}"], "b l (n d) -> b l n d", n=c["heads"])
             for x in "qkv"
         )
-        held = [ring.ordered()[0]] if ring.order else []
+        held = [ring.held()[0]] if ring.order else []
         keys = torch.cat([*held, to_blocks(k, grid).flatten(1, 2)], dim=1)
         local = local_blocks(*grid.blocks, sparsity.reach, "cpu")
         means = block_means(to_blocks(q, grid).flatten(1, 2)), block_means(keys)
@@ -194,7 +194,7 @@ def tcdecoder(case: Case) -> Outputs:
     decoder = load_decoder(case.weights(), config)
     latents = torch.split(case.inputs["latents"], c["chunks_latent"], dim=2)
     sources = torch.split(case.inputs["lq"], c["chunks_lq_frames"], dim=2)
-    state: DecoderState = ()
+    state: DecoderState = []
     parts = []
     for latent, source in zip(latents, sources, strict=True):
         frames, state = decoder(latent, source, state)
@@ -267,7 +267,7 @@ def _transformer_config(c: dict[str, Any]) -> TransformerConfig:
 
 def _means_of(ring: SlotRing) -> tuple[Tensor, Tensor]:
     """Means of the kept keys and values, (blocks, dim), oldest slot first."""
-    k, v = (block_means(x).transpose(0, 1).flatten(1) for x in ring.ordered())
+    k, v = (block_means(x).transpose(0, 1).flatten(1) for x in ring.held())
     return k, v
 
 

@@ -18,7 +18,7 @@ POINTERS = {
     **dict.fromkeys(("k_scale", "v_scale"), "*fp32"),
     **dict.fromkeys(("counts", "lists", "order"), "*i32"),
 }
-NUMBERS = dict.fromkeys(("blocks", "columns", "q_rows", "k_rows", "v_rows"), "i32")
+NUMBERS = dict.fromkeys(("blocks", "columns", "keys", "q_rows", "k_rows", "v_rows"), "i32")
 
 
 def main(capability: int, place: int) -> None:

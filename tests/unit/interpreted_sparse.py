@@ -85,6 +85,23 @@ def test_eight_bit_keys_and_values(tma: bool) -> None:
     assert (got.float() - wanted).abs().max() < 2e-2
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_keys_may_lie_among_others(is_packed: bool) -> None:
+    q, memory = torch.randn(2, 3, 16, 16), torch.randn(2, 2, 9, 16, 16)
+    blocks = torch.tensor([7, 0, 3, 8, 1], dtype=torch.int32)
+    k, v = memory
+    scales = None
+    if is_packed:
+        scales = k.abs().amax((2, 3)) / 448, v.abs().amax((2, 3)) / 448
+        k, v = (memory / torch.stack(scales)[..., None, None]).to(torch.float8_e4m3fn)
+    mask = drawn_mask()
+    got = block_sparse_attention(q, k, v, mask, scales, blocks)
+    own = None if scales is None else (scales[0][:, blocks], scales[1][:, blocks])
+    wanted = plain_block_sparse_attention(q, k[:, blocks], v[:, blocks], mask, own)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+    assert torch.equal(plain_block_sparse_attention(q, k, v, mask, scales, blocks), wanted)
+
+
 def test_sizes_that_the_kernel_does_not_take_go_the_plain_way() -> None:
     q, (k, v) = torch.randn(2, 3, 4, 6), torch.randn(2, 2, 5, 4, 6)
     mask = drawn_mask()

@@ -95,6 +95,8 @@ def test_all_files_make_the_models_they_were_made_of(
     models: Models, files: dict[str, Path]
 ) -> None:
     made = load(files, "v1.1", "tiny", "cpu", torch.float32)
+    assert made.shared is made.condition()
+    assert isinstance(made.transformer.text_embedding, torch.nn.Identity)
     clip = list(shot(3, 2, 32, 32).pictures(0, 2))
     place = placement(128, 128)
     ours, theirs = (list(upscaled(m, clip, place, Settings(SPARSITY))) for m in (made, models))

@@ -108,10 +108,13 @@ def check_norms(dtype: torch.dtype) -> None:
     close(norm.layer_norm(x, scale, shift, 1e-6), normed)
     for used in (gate, None):
         total = wide[0] + wide[1] * (wide[2] if used is not None else 1)
-        close(norm.add(x, y, used), total)
-        made = norm.add_norm(x, y, used, scale, shift, 1e-6)
-        close(made[0], total)
-        close(made[1], F.layer_norm(total, (48,), wide[3], wide[4], 1e-6))
+        changed = x.clone()
+        norm.add_(changed, y, used)
+        close(changed, total)
+        changed = x.clone()
+        made = norm.add_norm_(changed, y, used, scale, shift, 1e-6)
+        close(changed, total)
+        close(made, F.layer_norm(total, (48,), wide[3], wide[4], 1e-6))
     close(norm.rms_norm(x, scale, 1e-6), F.rms_norm(wide[0], (48,), wide[3], 1e-6))
 
 

@@ -12,9 +12,16 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 from engine.errors import WeightsError  # noqa: E402
+from engine.models.flashvsr import decoder as decoding  # noqa: E402
 from engine.models.flashvsr import projector as projection  # noqa: E402
-from engine.models.flashvsr import steps  # noqa: E402
-from engine.models.flashvsr.cache import EIGHT_BITS, SlotRing, block_means  # noqa: E402
+from engine.models.flashvsr import transformer as transformers  # noqa: E402
+from engine.models.flashvsr.cache import (  # noqa: E402
+    EIGHT_BITS,
+    SlotMemory,
+    SlotRing,
+    block_means,
+    new_rings,
+)
 from engine.models.flashvsr.colour import adain, low_band, wavelet  # noqa: E402
 from engine.models.flashvsr.config import (  # noqa: E402
     DECODERS,
@@ -157,42 +164,69 @@ def test_the_ring_settles_and_keeps_the_youngest(kv_slots: int, settled: int) ->
         assert (k == -v).all()
         ring.trim()
         expected = expected[1:] if len(expected) > kv_slots else expected
-        assert ring.ordered()[0].flatten().tolist() == expected
+        assert ring.held()[0].flatten().tolist() == expected
     assert len(expected) == settled
 
 
-def test_the_ring_is_a_view_while_nothing_is_missing() -> None:
-    ring = SlotRing(3)
-    for count in (3, 1, 1, 1, 1):
-        ring.append(*torch.randn(2, 2, count, 1, 4, 2))
-        k, _ = ring.held()
-        assert k.untyped_storage().data_ptr() == ring.held()[0].untyped_storage().data_ptr()
-        ring.trim()
+@pytest.mark.parametrize("kv_slots", [1, 2, 3, 5])
+def test_layers_share_one_slot_beside_those_kept(kv_slots: int) -> None:
+    """No place is ever missing, and no layer writes over what another one holds."""
+    layers = new_rings(4, kv_slots)
+    expected: list[list[float]] = [[] for _ in layers]
+    for chunk, count in enumerate((3, *[1] * 9)):
+        for layer, ring in enumerate(layers):
+            values = [100 * layer + 10 * chunk + slot for slot in range(count)]
+            slots = torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1, 1)
+            ring.append(slots, -slots)
+            expected[layer] += values
+            keys, places = ring.memory()[0].flatten(), ring.blocks()
+            assert len(keys) == 4 * max(kv_slots, 2) + 1
+            assert keys[places].tolist() == expected[layer]
+            assert ring.means().flatten().tolist() == expected[layer]
+            ring.trim()
+            expected[layer] = expected[layer][-len(ring.order) :]
+            assert len(ring.order) <= max(kv_slots, 2)
+    assert len({place for ring in layers for place in ring.order}) == 4 * max(kv_slots, 2)
 
 
 def test_the_ring_is_written_in_place() -> None:
     ring = SlotRing(3)
-    k, v = torch.randn(2, 2, 3, 1, 4, 6)
-    rooms = ring.fresh(k)
-    for slot, (k_room, v_room) in enumerate(rooms):
-        k_room.copy_(k[:, slot])
-        v_room.copy_(v[:, slot])
-    keys, values = ring.held()
-    assert rooms[0][0].data_ptr() == keys.data_ptr()
-    assert torch.equal(keys, k.flatten(1, 2))
-    assert torch.equal(values, v.flatten(1, 2))
+    k, v = torch.randn(2, 2, 3, 4, 6)
+    k_room, v_room = ring.fresh(k)
+    k_room.copy_(k)
+    v_room.copy_(v)
+    keys, values, scales = ring.memory()
+    assert scales is None
+    assert k_room.data_ptr() == keys.data_ptr()
+    places = ring.blocks()
+    assert torch.equal(keys[:, places], k)
+    assert torch.equal(values[:, places], v)
+    for made, given in zip(ring.held(), (k, v), strict=True):
+        assert torch.equal(made, given)
+
+
+def test_a_memory_is_taken_out_and_put_back() -> None:
+    memory = SlotMemory(4)
+    assert memory.taken_out() == []
+    ring = SlotRing(3, memory=memory)
+    ring.append(*torch.randn(2, 2, 3, 1, 4, 6))
+    before = ring.held()
+    out = memory.taken_out()
+    with pytest.raises(AssertionError, match="nothing is held"):
+        ring.held()
+    memory.put_back([x.clone() for x in out])
+    assert all(torch.equal(a, b) for a, b in zip(ring.held(), before, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [None, EIGHT_BITS])
 def test_the_ring_knows_its_keys_means(dtype: torch.dtype | None) -> None:
     ring = SlotRing(2, dtype)
     given: list[Tensor] = []
-    for count in (1, 3, 1, 1, 1):  # more slots than there is room for, then fewer
+    for count in (3, 1, 1, 1, 1):
         k, v = torch.randn(2, 2, count, 3, 4, 6)
         ring.append(k, v)
         given += k.unbind(1)
-        places = [slot for _, slot in sorted(zip(ring.order, given, strict=True))]
-        torch.testing.assert_close(ring.means(), block_means(torch.cat(places, dim=1)))
+        torch.testing.assert_close(ring.means(), block_means(torch.cat(given, dim=1)))
         ring.trim()
         given = given[-len(ring.order) :]
 
@@ -208,17 +242,19 @@ def test_eight_bits_keep_each_value_within_a_sixteenth() -> None:
         # Half a step of three bits; nearest to zero, half the smallest step of the block's scale.
         largest = exact.abs().amax(dim=(2, 3), keepdim=True)
         assert ((held - exact).abs() <= exact.abs() / 16 + largest / 448 / 512 * 1.01).all()
-    packed_k, packed_v, k_scale, v_scale = ring.packed()
-    assert packed_k.dtype == packed_v.dtype == EIGHT_BITS
-    assert torch.equal(packed_k.float() * k_scale[..., None, None], ring.held()[0])
-    assert torch.equal(packed_v.float() * v_scale[..., None, None], ring.held()[1])
+    keys, values, scales = ring.memory()
+    assert keys.dtype == values.dtype == EIGHT_BITS
+    assert scales is not None
+    for packed, scale, wide in zip((keys, values), scales, ring.held(), strict=True):
+        widened = packed.float() * scale[..., None, None]
+        assert torch.equal(widened[:, ring.blocks()], wide)
 
 
 def test_eight_bits_of_bfloat16_come_back_as_bfloat16() -> None:
     ring = SlotRing(3, EIGHT_BITS)
     k, v = torch.randn(2, 2, 3, 1, 4, 6).bfloat16()
     ring.append(k, v)
-    assert {x.dtype for x in (*ring.held(), *ring.ordered())} == {torch.bfloat16}
+    assert {x.dtype for x in ring.held()} == {torch.bfloat16}
 
 
 def velocity(
@@ -258,11 +294,9 @@ def test_linear_layers_in_eight_bits() -> None:
     assert 1e-4 < error(velocity(transformer, wide), exact) < 0.05
 
 
-def test_long_chunks_are_fed_forward_in_pieces(
-    models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_slots_go_through_in_pieces(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = velocity(models.transformer, SPARSITY)
-    monkeypatch.setattr(steps, "FFN_TOKENS", 100)
+    monkeypatch.setattr(transformers, "TOKENS", 100)
     torch.testing.assert_close(velocity(models.transformer, SPARSITY), whole)
 
 
@@ -279,6 +313,7 @@ def test_the_text_can_be_forgotten() -> None:
     assert torch.equal(run(), before)
     dim, text_dim, layers = TRANSFORMER.dim, TRANSFORMER.text_dim, TRANSFORMER.layers
     embedding = dim * (text_dim + 1) + dim * (dim + 1)
+    embedding += dim * (TRANSFORMER.freq_dim + 1) + dim * (dim + 1) + 6 * dim * (dim + 1)  # time's
     freed = size - sum(p.numel() for p in transformer.parameters())
     assert freed == embedding + layers * (2 * dim * (dim + 1) + dim)
     with pytest.raises(AssertionError, match="gone"):
@@ -387,6 +422,23 @@ def test_a_merged_decoder_gives_the_same() -> None:
     torch.testing.assert_close(merged(latents, source), plain(latents, source))
     weights = [p for p in merged.parameters() if p.dim() == 4]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_bands_of_rows_join_without_a_seam(
+    is_merged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = filled(TinyDecoder(DECODER))
+    if is_merged:
+        decoder.merge()
+    latents, source = torch.randn(1, 16, 3, 7, 5), torch.rand(1, 3, 9, 56, 40)
+    whole, state = decoder(latents, source)
+    for numbers in (1, 2000, 9000):  # a row at a time, some, and almost all
+        monkeypatch.setattr(decoding, "BAND", numbers)
+        made, again = decoder(latents, source)
+        torch.testing.assert_close(made, whole)
+        for a, b in zip(again, state, strict=True):
+            torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("count", [0, 1, 21, 22, 29, 30])

@@ -3,7 +3,12 @@
 Every layer is two-dimensional; time is mixed by blocks that remember their previous input, and by
 layers that turn one frame into two. Attributes are named as the published tensors. Channels lie
 last in memory, where convolutions are faster on cards and on processors alike.
+
+Each frame goes as far as it can before the next is begun, and where frames are large they go in
+bands of rows with what lies around them, so little of full size is there at once.
 """
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +22,13 @@ FRAMES = 4  # per latent
 CELL = 8  # pixels along a latent's side
 WARM_UP = 3  # frames at the start of a stream that are not part of it
 
-DecoderState = tuple[Tensor, ...]  # the previous input of each MemBlock; empty before the first
+BAND = 1 << 25  # numbers at once of a tensor in bands: 64 MiB in bfloat16
+REACH = 3  # rows that a MemBlock sees around its own
+TAIL_REACH = 2  # small rows that the last growth and what follows see: of them 4, they need 3
+
+# The previous input of each MemBlock, (1, C, h, w); empty before the first. It is changed in place,
+# block by block, so that old and new are never all there together.
+DecoderState = list[Tensor]
 
 
 class Clamp(nn.Module):
@@ -41,15 +52,29 @@ class MemBlock(nn.Module):
             nn.Conv2d(width, width, 3, padding=1),
         )
 
-    def forward(self, frames: Tensor, before: Tensor) -> Tensor:
-        """frames: (T, C, h, w); before: (1, C, h, w), the frame ahead of them."""
-        past = torch.cat([before, frames[:-1]])
-        x = torch.cat([frames, past], dim=1)
+    def forward(self, frame: Tensor, before: Tensor | None) -> Tensor:
+        """frame and the one before it, black at the start of a stream: (1, C, h, w)."""
+
+        def banded(rows: slice) -> Tensor:
+            x = frame[:, :, rows]
+            past = torch.zeros_like(x) if before is None else before[:, :, rows]
+            return self._convolve(torch.cat([x, past], dim=1), x)
+
+        size = 2 * frame.numel()
+        if size <= BAND:
+            return banded(slice(None))
+        out = torch.empty_like(frame, memory_format=torch.channels_last)
+        for rows, around in bands(frame.shape[2], size, REACH):
+            skipped = rows.start - around.start
+            out[:, :, rows] = banded(around)[:, :, skipped:][:, :, : rows.stop - rows.start]
+        return out
+
+    def _convolve(self, x: Tensor, shortcut: Tensor) -> Tensor:
         last = len(self.conv) - 1
         for i in range(0, len(self.conv), 2):
             conv = self.conv[i]
             assert isinstance(conv, nn.Conv2d)
-            x = convolved(x, conv, has_relu=True, shortcut=frames if i == last else None)
+            x = convolved(x, conv, has_relu=True, shortcut=shortcut if i == last else None)
         return x
 
 
@@ -61,10 +86,9 @@ class Grow(nn.Module):
         self.times = times
         self.conv = nn.Conv2d(width, width * times, 1, bias=False)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """frames: (T, C, h, w) -> (T * times, C, h, w)."""
-        grown: Tensor = self.conv(frames)
-        return rearrange(grown, "t (s c) h w -> (t s) c h w", s=self.times)
+    def forward(self, frame: Tensor, time: int) -> Tensor:
+        """frame: (1, C, h, w) -> the frame of number `time` that it becomes, (1, C, h, w)."""
+        return F.conv2d(frame, self.conv.weight.chunk(self.times)[time])
 
 
 class Rise(nn.Module):
@@ -89,19 +113,17 @@ class Rise(nn.Module):
         kernels = rearrange(kernels, "p q o a b i -> p q o i a b")
         self.kernels = nn.Parameter(kernels, requires_grad=False)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """frames: (T, C, h, w) -> (T * times, O, 2h, 2w)."""
-        count, _, h, w = frames.shape
+    def forward(self, frame: Tensor, time: int) -> Tensor:
+        """frame: (1, C, h, w) -> the frame of number `time` that it becomes, (1, O, 2h, 2w)."""
+        h, w = frame.shape[2:]
         width = self.kernels.shape[2] // self.times
-        shape = (count, self.times, width, h, 2, w, 2)
-        order = (0, 1, 3, 4, 5, 6, 2)  # channels last
-        out = frames.new_empty([shape[i] for i in order]).permute(0, 1, 6, 2, 3, 4, 5)
+        kernels = self.kernels[:, :, time * width : (time + 1) * width]
+        out = frame.new_empty(1, h, 2, w, 2, width)  # channels last
         for p in (0, 1):
             for q in (0, 1):
-                cells = F.conv2d(frames, self.kernels[p, q], padding=1)
-                cells = cells[:, :, p : p + h, q : q + w]
-                out[..., p, :, q] = rearrange(cells, "b (t c) h w -> b t c h w", t=self.times)
-        return out.flatten(5, 6).flatten(3, 4).flatten(0, 1)
+                cells = F.conv2d(frame, kernels[p, q], padding=1)
+                out[:, :, p, :, q] = cells[:, :, p : p + h, q : q + w].permute(0, 2, 3, 1)
+        return out.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 class TinyDecoder(nn.Module):
@@ -127,9 +149,9 @@ class TinyDecoder(nn.Module):
         )
 
     def forward(
-        self, latents: Tensor, condition: Tensor, state: DecoderState = ()
+        self, latents: Tensor, condition: Tensor, state: DecoderState | None = None
     ) -> tuple[Tensor, DecoderState]:
-        """Frames (1, 3, F, 8h, 8w), about 0..1, and the state after them.
+        """Frames (1, 3, F, 8h, 8w), about 0..1, and the state after them; a given one is changed.
 
         latents: (1, C, T, h, w) as the transformer gives them; condition: (1, 3, F, 8h, 8w), the
         low-quality frames of the same times. F is 4T - 3 at the start of a stream, afterwards 4T.
@@ -140,13 +162,10 @@ class TinyDecoder(nn.Module):
             first = condition[:, :, :1].expand(-1, -1, missing, -1, -1)
             condition = torch.cat([first, condition], dim=2)
         out = latents.new_empty(condition.shape)
+        state = state or []
         split = torch.split(condition, FRAMES, dim=2), torch.split(out[0], FRAMES, dim=1)
         for latent, frames, room in zip(latents.unbind(2), *split, strict=True):
-            cells = rearrange(
-                frames.to(latent), "b c t (h y) (w x) -> b h w (c t y x)", y=CELL, x=CELL
-            )
-            x = torch.cat([cells, latent.permute(0, 2, 3, 1)], dim=3).permute(0, 3, 1, 2)
-            state = self._step(x, state, room)
+            self._step(_beside(frames, latent), 0, state, iter(room.unbind(1)))
         return out[:, :, missing:], state
 
     def merge(self) -> None:
@@ -166,27 +185,47 @@ class TinyDecoder(nn.Module):
                 weight = parameter.data.contiguous(memory_format=torch.channels_last)
                 parameter.data = weight
 
-    def _step(self, x: Tensor, state: DecoderState, room: Tensor) -> DecoderState:
-        """One latent, (1, C, h, w), to four frames, written into room (3, 4, 8h, 8w)."""
-        before = iter(state)
-        after: list[Tensor] = []
-        end = max(i for i, layer in enumerate(self.decoder) if isinstance(layer, MemBlock)) + 1
-        for i in range(end):
+    def _step(self, x: Tensor, i: int, state: DecoderState, rooms: Iterator[Tensor]) -> None:
+        """One frame, (1, C, h, w), from layer i on, to frames written into rooms (3, 8h, 8w)."""
+        block = sum(isinstance(self.decoder[at], MemBlock) for at in range(i))
+        while not _rises(self.decoder[i]):
             layer = self.decoder[i]
             if isinstance(layer, MemBlock):
-                previous = next(before) if state else torch.zeros_like(x[:1])
-                after.append(x[-1:].clone())
-                x = layer(x, previous)
+                y = layer(x, state[block] if block < len(state) else None)
+                state[block : block + 1] = [x]
+                x, block = y, block + 1
             else:
                 x = self._apply_layer(i, x)
-        # Time is mixed no more: the largest tensors are made for one frame at a time.
-        made = FRAMES // x.shape[0]
-        for frame in range(x.shape[0]):
-            y = x[frame : frame + 1]
-            for i in range(end, len(self.decoder)):
-                y = self._apply_layer(i, y)
-            room[:, frame * made : (frame + 1) * made] = y.transpose(0, 1)
-        return tuple(after)
+            i += 1
+        for time in range(self._times(i)):
+            if any(_rises(self.decoder[at]) for at in range(i + 3, len(self.decoder))):
+                self._step(self._risen(x, i, time), i + 3, state, rooms)
+            else:
+                self._end(x, i, time, next(rooms))
+
+    def _end(self, x: Tensor, i: int, time: int, room: Tensor) -> None:
+        """The last growth, at i, and what follows: time is mixed no more. room: (3, H, W)."""
+        size = 4 * x[:, 0].numel() * self.config.channels[3]
+        for rows, around in bands(x.shape[2], size, TAIL_REACH):
+            y = self._risen(x[:, :, around], i, time)
+            for at in range(i + 3, len(self.decoder)):
+                y = self._apply_layer(at, y)
+            skipped, count = rows.start - around.start, rows.stop - rows.start
+            room[:, 2 * rows.start : 2 * rows.stop] = y[0, :, 2 * skipped : 2 * (skipped + count)]
+
+    def _times(self, i: int) -> int:
+        """How many frames the growth at layer i makes of one."""
+        grow = self.decoder[i] if isinstance(self.decoder[i], Rise) else self.decoder[i + 1]
+        assert isinstance(grow, Rise | Grow)
+        return grow.times
+
+    def _risen(self, x: Tensor, i: int, time: int) -> Tensor:
+        """One frame of those that the three layers from i on make of x, at twice its size."""
+        layer, grow = self.decoder[i], self.decoder[i + 1]
+        if isinstance(layer, Rise):
+            return layer.forward(x, time)
+        # A 1x1 convolution of repeated pixels is the repeated result: grow the small ones.
+        return self._apply_layer(i + 2, layer(grow(x, time)))
 
     def _apply_layer(self, i: int, x: Tensor) -> Tensor:
         """A layer that mixes no time; a ReLU goes with the convolution that it follows."""
@@ -196,13 +235,19 @@ class TinyDecoder(nn.Module):
             return convolved(x, layer, isinstance(following, nn.ReLU))
         if isinstance(layer, nn.ReLU):
             return x if isinstance(self.decoder[i - 1], nn.Conv2d) else x.relu_()
-        if isinstance(layer, nn.Upsample):
-            # A 1x1 convolution of repeated pixels is the repeated result: grow the small ones.
-            x = self.decoder[i + 1](x)
-        elif isinstance(layer, Grow):
-            return x  # by the line above
         y: Tensor = layer(x)
         return y
+
+
+def bands(height: int, size: int, reach: int) -> Iterator[tuple[slice, slice]]:
+    """Bands of rows that hold at most about BAND of `size` numbers; each with `reach` rows around.
+
+    Those around end at the picture, where a convolution finds its usual zeros.
+    """
+    step = -(-height // min(height, -(-size // BAND)))
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        yield slice(start, stop), slice(max(0, start - reach), min(height, stop + reach))
 
 
 def convolved(x: Tensor, conv: nn.Conv2d, has_relu: bool, shortcut: Tensor | None = None) -> Tensor:
@@ -217,6 +262,17 @@ def convolved(x: Tensor, conv: nn.Conv2d, has_relu: bool, shortcut: Tensor | Non
     if shortcut is not None:
         y += shortcut
     return y.relu_() if has_relu else y
+
+
+def _beside(frames: Tensor, latent: Tensor) -> Tensor:
+    """Frames (1, 3, T, 8h, 8w) with a cell's pixels as channels, then the latent (1, C, h, w)."""
+    cells = rearrange(frames, "b c t (h y) (w x) -> b h w (c t y x)", y=CELL, x=CELL)
+    return torch.cat([cells.to(latent), latent.permute(0, 2, 3, 1)], dim=3).permute(0, 3, 1, 2)
+
+
+def _rises(layer: nn.Module) -> bool:
+    """Whether this and the two layers after it make a frame twice as large."""
+    return isinstance(layer, Rise | nn.Upsample)
 
 
 def _stage(width: int, narrower: int, times: int) -> list[nn.Module]:

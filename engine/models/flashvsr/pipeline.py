@@ -19,6 +19,7 @@ from engine.models.flashvsr.noise import Noise, seeded_noise
 from engine.models.flashvsr.preparation import Placement, fitted, sent, signal, to_picture
 from engine.models.flashvsr.projector import Projector, ProjectorState
 from engine.models.flashvsr.transformer import Condition, Transformer
+from engine.models.flashvsr.waiting import Waiting
 from engine.models.wan.vae import Vae, VaeDecoder, decode_chunk
 
 FIRST_LATENTS, LATER_LATENTS = 6, 2
@@ -38,12 +39,16 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Models:
-    """What a run needs. The decoder tells tiny from full; `prompt` is (1, S, text_dim)."""
+    """What a run needs. The decoder tells tiny from full; `prompt` is (1, S, text_dim).
+
+    shared: the condition, where it was made already and the layers that make it are gone.
+    """
 
     transformer: Transformer
     projector: Projector
     decoder: TinyDecoder | VaeDecoder | Vae
     prompt: Tensor
+    shared: Condition | None = None
 
     @property
     def device(self) -> torch.device:
@@ -52,6 +57,8 @@ class Models:
 
     def condition(self) -> Condition:
         """What every stream shares: time and prompt."""
+        if self.shared is not None:
+            return self.shared
         with torch.no_grad():
             return self.transformer.condition(self.prompt.to(self.device))
 
@@ -177,18 +184,22 @@ def steps(stream: Stepping, frames: Iterable[Tensor], noise: Noise) -> Iterator[
     Only the frames past the clip's end may be left unread.
     """
     reader = _Frames(frames)
-    held: list[Tensor] = reader.take(FIRST_FRAMES + LOOK_AHEAD)
-    fresh, given = held, 0
+    first = reader.take(FIRST_FRAMES + LOOK_AHEAD)
+    if not first:
+        return
+    held = _clip(first)
+    del first
+    ahead, given = held, 0
     is_still = reader.is_ended and reader.count == 1
     while reader.count > given:
         size = LATER_FRAMES if given else FIRST_FRAMES
-        latents, pieces = stream.advance(_clip(fresh), _clip(held[:size]), noise)
+        latents, pieces = stream.advance(ahead, held[:, :, :size], noise)
         yield Step(latents, pieces, min(size, reader.count - given), is_still)
         given += size
         if reader.is_ended and given >= reader.count:
             break
-        fresh = reader.take(LATER_FRAMES)
-        held = held[size:] + fresh
+        held = torch.cat([held[:, :, size:], _clip(reader.take(LATER_FRAMES))], dim=2)
+        ahead = held[:, :, LOOK_AHEAD:]
 
 
 class Stream:
@@ -200,18 +211,24 @@ class Stream:
         settings: Settings,
         check: Callable[[], None] = _nothing,
         condition: Condition | None = None,
+        is_parked: bool = False,
     ) -> None:
-        """condition: that of the models, where several streams share it."""
+        """condition: that of the models, where several streams share it.
+
+        is_parked: what is kept waits in the host's memory when it is not needed.
+        """
         self._models = models
         self._settings = settings
         self._check = check
         self._device = models.device
         self._dtype = models.transformer.patch_embedding.weight.dtype
         self._condition = condition or models.condition()
-        self.rings = models.transformer.rings(settings.sparsity, settings.cache)
+        self._rings = models.transformer.rings(settings.sparsity, settings.cache)
         self._projector = ProjectorState()
-        self._decoder: tuple[Tensor, ...] = ()
+        self._decoder: list[Tensor] = []
         self._start = 0
+        self._is_parked = is_parked
+        self._waiting = self._projection = self._decoding = Waiting([])
 
     def step(self, ahead: Tensor, source: Tensor, noise: Noise) -> Chunk:
         """The next chunk.
@@ -228,31 +245,45 @@ class Stream:
     ) -> tuple[Tensor, Iterator[Piece]]:
         """As `step`, but what is decoded comes latent by latent, when it is asked for."""
         count = LATER_LATENTS if self._start else FIRST_LATENTS
-        shown = signal(sent(ahead, self._device), self._models.projector.conv1.weight.dtype)
-        tokens, self._projector = self._models.projector(shown, self._projector)
+        self._resume()
+        tokens, self._projector = self._models.projector(sent(ahead, self._device), self._projector)
         drawn = sent(noise(self._start, count), self._device)
         velocity = self._models.transformer(
             drawn.to(self._dtype),
-            [t.to(self._dtype) for t in tokens],
+            (tokens.pop(0).to(self._dtype) for _ in range(len(tokens))),  # held by nothing else
             self._condition,
-            self.rings,
+            self._rings,
             self._start,
             self._settings.sparsity,
             self._check,
         )
         latents = drawn.float() - velocity.float()
         self._start += count
+        if self._is_parked:
+            self._waiting = Waiting(self._rings[0].places.taken_out())
+            self._projection = Waiting(self._projector.tensors)
+            self._projector = self._projector.of([])
         return latents, self._decoded(latents, sent(source, self._device))
+
+    def _resume(self) -> None:
+        if self._is_parked:
+            self._rings[0].places.put_back(self._waiting.back())
+            self._projector = self._projector.of(self._projection.back())
+            self._waiting = self._projection = Waiting([])
 
     @torch.no_grad()
     def _decoded(self, latents: Tensor, source: Tensor) -> Iterator[Piece]:
         use_here(latents, source)
         at = 0
+        if self._is_parked:
+            self._decoder, self._decoding = self._decoding.back(), Waiting([])
         for latent in torch.split(latents, 1, dim=2):
             size = FRAMES if self._decoder else 1
             part = source[:, :, at : at + size]
             yield Piece(self._decode(latent, part), part)
             at += size
+        if self._is_parked:
+            self._decoding, self._decoder = Waiting(self._decoder), []
 
     def _decode(self, latent: Tensor, source: Tensor) -> Tensor:
         decoder = self._models.decoder
@@ -261,9 +292,9 @@ class Stream:
             unit: Tensor
             shown = signal(source, weight.dtype)
             unit, self._decoder = decoder(latent.to(weight), shown, self._decoder)
-            return 2 * unit.float() - 1
+            return unit.float().mul_(2).sub_(1)
         frames, self._decoder = decode_chunk(decoder, latent, self._decoder or None)
-        return frames.clamp(-1, 1)
+        return frames.clamp_(-1, 1)
 
 
 def use_here(*tensors: Tensor) -> None:

@@ -14,13 +14,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.models.flashvsr.config import ProjectorConfig
+from engine.models.flashvsr.preparation import signal
 
 CLIP = 4  # frames per clip
 CLIPS_CARD, CLIPS_CPU = 2, 1  # that go through the layers at once: what is faster
 KERNEL = (4, 3, 3)
 STRIDE = (2, 1, 1)
 PAST = 2  # frames that each convolution sees before its input
-PATCHES = 1 << 27  # elements of patches gathered at once: 256 MiB in bfloat16
+PATCHES = 1 << 26  # elements of patches gathered at once: 128 MiB in bfloat16
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ class ProjectorState:
     conv2: Tensor | None = None
     is_started: bool = False
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that there are."""
+        return [x for x in (self.conv1, self.conv2) if x is not None]
+
+    def of(self, tensors: list[Tensor]) -> "ProjectorState":
+        """The same with other tensors, as `tensors` gives them."""
+        conv1, conv2 = tensors or (None, None)
+        return ProjectorState(conv1, conv2, self.is_started)
+
 
 class ChannelNorm(nn.Module):
     """Each position's channels divided by their root mean square, times gamma; no bias."""
@@ -40,10 +51,14 @@ class ChannelNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(channels, 1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, T, h, w); the norm is taken in float32."""
-        length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
-        scale = length.clamp_min(1e-12).reciprocal() * sqrt(x.shape[1])
-        return (x * scale).to(x.dtype) * self.gamma
+        """x: (B, C, T, h, w), which is overwritten; the norm is taken in float32."""
+        for frame in x.unbind(2):
+            length: Tensor = torch.linalg.vector_norm(
+                frame, dim=1, keepdim=True, dtype=torch.float32
+            )
+            scale = length.clamp_min(1e-12).reciprocal() * sqrt(x.shape[1])
+            torch.mul((frame * scale).to(x.dtype), self.gamma[:, 0], out=frame)
+        return x
 
 
 class Projector(nn.Module):
@@ -64,21 +79,30 @@ class Projector(nn.Module):
     def forward(self, frames: Tensor, state: ProjectorState) -> tuple[list[Tensor], ProjectorState]:
         """Tokens per block, (1, L, dim) each, and the state after these frames.
 
-        frames: (1, 3, T, H, W); T = 1 + 4n at the start of a stream, afterwards 4n. Tokens are
-        those of n latent frames, frame by frame, row by row.
+        frames: (1, 3, T, H, W), -1..1 or uint8 levels; T = 1 + 4n at the start of a stream,
+        afterwards 4n. Tokens are those of n latent frames, frame by frame, row by row.
         """
         if not state.is_started:
             state = self._prime(frames[:, :, :1])
             frames = frames[:, :, 1:]
         assert frames.shape[2] % CLIP == 0, f"{frames.shape[2]} frames are not clips of {CLIP}"
-        parts: list[list[Tensor]] = []
+        if frames.shape[2] == 0:
+            return [], state
+        rows, columns = (
+            n // side for n, side in zip(frames.shape[3:], self.config.patch, strict=True)
+        )
+        count, at = frames.shape[2] // CLIP * rows * columns, 0
+        out = [
+            self.conv1.weight.new_empty(1, count, self.config.out_dim) for _ in self.linear_layers
+        ]
         step = CLIP * (CLIPS_CARD if frames.is_cuda else CLIPS_CPU)
-        for start in range(0, frames.shape[2], step):
-            x = self._unshuffle(frames[:, :, start : start + step])
-            y, state = self._convolve(x, state)
+        for clips in torch.split(frames, step, dim=2):
+            y, state = self._convolve(self._unshuffle(clips), state)
             tokens = rearrange(y, "b c t h w -> b (t h w) c")
-            parts.append([layer(tokens) for layer in self.linear_layers])
-        return [torch.cat(of_layer, dim=1) for of_layer in zip(*parts, strict=True)], state
+            for layer, room in zip(self.linear_layers, out, strict=True):
+                room[:, at : at + tokens.shape[1]] = layer(tokens)
+            at += tokens.shape[1]
+        return out, state
 
     def _prime(self, frame: Tensor) -> ProjectorState:
         """The state after the first frame, which stands for a clip of four."""
@@ -95,9 +119,10 @@ class Projector(nn.Module):
             middle = self._layer(self.conv1, self.norm1, x, x[:, :, -PAST:])
             y = self._layer(self.conv2, self.norm2, middle, middle[:, :, -PAST:])
             return rearrange(y, "b c 1 h w -> 1 c b h w"), state
-        middle = self._layer(self.conv1, self.norm1, x, state.conv1)
-        y = self._layer(self.conv2, self.norm2, middle, state.conv2)
-        return y, ProjectorState(_kept(x), _kept(middle), True)
+        kept = _kept(x)
+        x = self._layer(self.conv1, self.norm1, x, state.conv1)
+        after = ProjectorState(kept, _kept(x), True)
+        return self._layer(self.conv2, self.norm2, x, state.conv2), after
 
     def _layer(self, conv: nn.Conv3d, norm: ChannelNorm, x: Tensor, past: Tensor | None) -> Tensor:
         # Laid out at the first call: as torch's convolution and as the products want it.
@@ -113,7 +138,7 @@ class Projector(nn.Module):
         rows, columns = self.config.patch
         return rearrange(
             rearrange(
-                frames.to(self.conv1.weight),
+                signal(frames, self.conv1.weight.dtype),
                 "b c t (h r) (w s) -> b t h w (c r s)",
                 r=rows,
                 s=columns,
@@ -127,24 +152,26 @@ def conv_by_products(x: Tensor, conv: nn.Conv3d, limit: int = PATCHES) -> Tensor
 
     x: (B, C, T, h + 2, w + 2), channels last. The patches of every frame are gathered once, some
     rows at a time, at most `limit` elements of them; those of four frames lie beside each other,
-    which is one row of the product.
+    which is one row of a product, so frames are shared by products that overlap in time.
     """
     weight = conv.weight.permute(0, 2, 3, 4, 1).flatten(1)  # a view if channels are last there too
     batch, channels, frames, height, width = x.shape
     height, width = height - KERNEL[1] + 1, width - KERNEL[2] + 1
     times = (frames - KERNEL[0]) // STRIDE[0] + 1
     out = x.new_empty((batch, times, height, width, weight.shape[0]))
+    bias, weights = conv.bias, weight.t().expand(times, -1, -1)
+    assert bias is not None
     patches = rearrange(x, "b c t h w -> b h w t c").unfold(1, KERNEL[1], 1).unfold(2, KERNEL[2], 1)
     patches = rearrange(patches, "b h w t c p q -> b h w t p q c")
     rows = max(1, limit // (width * frames * KERNEL[1] * KERNEL[2] * channels))
+    rows = -(-height // -(-height // rows))  # as even as they can be
     for i in range(batch):
         for start in range(0, height, rows):
             some = patches[i, start : start + rows].flatten(3).flatten(0, 1)
-            for t in range(times):
-                first = t * STRIDE[0]
-                matrix = some[:, first : first + KERNEL[0]].flatten(1)  # a view
-                room = out[i, t, start : start + rows]
-                room.copy_(F.linear(matrix, weight, conv.bias).view(room.shape))
+            # Views of four frames each, that overlap: one product of all of them.
+            matrices = some.unfold(1, KERNEL[0], STRIDE[0]).permute(1, 0, 3, 2).flatten(2)
+            made = torch.baddbmm(bias, matrices, weights)
+            out[i, :, start : start + rows] = made.reshape(times, -1, width, made.shape[2])
     return rearrange(out, "b t h w c -> b c t h w")
 
 

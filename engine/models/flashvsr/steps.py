@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from engine.models.flashvsr.windows import Turns, rotate
 from engine.models.kernels import unavailable
 
-FFN_TOKENS = 16384  # of which the wide middle takes 294 MB in bfloat16
-
 
 def layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
     """Layer norm over the last axis, times scale plus shift. x: (..., dim); both (dim,)."""
@@ -25,25 +23,28 @@ def layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
     return F.layer_norm(x, scale.shape, scale, shift, eps)
 
 
-def add(x: Tensor, y: Tensor, gate: Tensor | None = None) -> Tensor:
-    """x + gate * y. x, y: (..., dim); gate: (dim,), or None for one."""
+def add_(x: Tensor, y: Tensor, gate: Tensor | None = None) -> None:
+    """x becomes x + gate * y. x, y: (..., dim), x contiguous; gate: (dim,), or None for one."""
     if not unavailable(x.device):
         from engine.models.kernels import norm
 
-        return norm.add(x, y, gate)
-    return x + y if gate is None else torch.addcmul(x, gate, y)
+        norm.add_(x, y, gate)
+    elif gate is None:
+        x.add_(y)
+    else:
+        x.addcmul_(gate, y)
 
 
-def add_norm(
+def add_norm_(
     x: Tensor, y: Tensor, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float
-) -> tuple[Tensor, Tensor]:
-    """x + gate * y, and its layer norm times scale plus shift."""
+) -> Tensor:
+    """x becomes x + gate * y, as by `add_`; its layer norm times scale plus shift."""
     if not unavailable(x.device):
         from engine.models.kernels import norm
 
-        return norm.add_norm(x, y, gate, scale, shift, eps)
-    total = add(x, y, gate)
-    return total, layer_norm(total, scale, shift, eps)
+        return norm.add_norm_(x, y, gate, scale, shift, eps)
+    add_(x, y, gate)
+    return layer_norm(x, scale, shift, eps)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -69,17 +70,7 @@ def rms_rotate(x: Tensor, weight: Tensor, eps: float, turns: Turns, out: Tensor)
 
 
 def feed_forward(x: Tensor, ffn: nn.Sequential) -> Tensor:
-    """Linear, GELU by tanh, linear; a bounded number of tokens at once. x: (1, L, dim)."""
-    if x.shape[1] <= FFN_TOKENS:
-        return _feed_forward(x, ffn)
-    out = torch.empty_like(x)
-    for start in range(0, x.shape[1], FFN_TOKENS):
-        piece = slice(start, start + FFN_TOKENS)
-        out[:, piece] = _feed_forward(x[:, piece], ffn)
-    return out
-
-
-def _feed_forward(x: Tensor, ffn: nn.Sequential) -> Tensor:
+    """Linear, GELU by tanh, linear. x: (1, L, dim)."""
     first, last = ffn[0], ffn[2]
     if isinstance(first, nn.Linear) and x.is_cuda and _has_gelu_epilogue(x.device, x.dtype):
         wide = torch._addmm_activation(first.bias, x[0], first.weight.t(), use_gelu=True)[None]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from engine.models.flashvsr.cache import SlotRing
 from engine.models.flashvsr.config import Sparsity
 from engine.models.flashvsr.decoder import FRAMES
 from engine.models.flashvsr.noise import Noise
@@ -34,8 +33,8 @@ from engine.models.flashvsr.transformer import Condition
 class Tiles:
     """So many tiles across and down; neighbours share `overlap` pixels, a multiple of 128.
 
-    offload: keys and values of waiting tiles lie in the host's memory, and so do the frames while
-    they are put together.
+    offload: what waiting tiles keep lies in the host's memory, and so do the frames while they are
+    put together.
     """
 
     columns: int = 1
@@ -108,7 +107,8 @@ class TiledStream:
         self._streams: list[tuple[Box, Stream]] = []
         for box in boxes(place, tiles):
             cut = replace(settings, sparsity=share(settings.sparsity, place, box))
-            self._streams.append((box, Stream(models, cut, check, condition)))
+            stream = Stream(models, cut, check, condition, is_parked=tiles.offload)
+            self._streams.append((box, stream))
 
     @torch.no_grad()
     def advance(
@@ -121,10 +121,8 @@ class TiledStream:
         frames = torch.zeros(sizes, device=self._keeps)
         latents = torch.zeros(drawn.shape, device=self._keeps)
         for box, stream in self._streams:
-            _move(stream.rings, self._device)
             part = _drawn(box.of(drawn, CELL))
             fresh, pieces = stream.advance(box.of(ahead), box.of(source), part)
-            _move(stream.rings, self._keeps)
             weight = self.weight(box)
             box.of(latents, CELL).add_(fresh.to(self._keeps) * weight[::CELL, ::CELL])
             at = 0
@@ -187,11 +185,3 @@ def _near(pixels: int, reach: int) -> int:
     before = reach // 2
     after = reach - 1 - before
     return sum(min(at + after, count - 1) - max(at - before, 0) + 1 for at in range(count))
-
-
-def _move(rings: list[SlotRing], device: torch.device) -> None:
-    """Whatever a ring has in memory, to a device."""
-    for ring in rings:
-        for name, value in vars(ring).items():
-            if isinstance(value, Tensor) and value.device != device:
-                setattr(ring, name, value.to(device))

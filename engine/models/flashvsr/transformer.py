@@ -5,8 +5,8 @@ goes through blocks of 2 x 8 x 8 tokens and sees the slots (pairs of latent fram
 keeps of earlier chunks. Attributes are named as the published tensors.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
@@ -16,11 +16,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.models.attention import attention, block_mask, block_sparse_attention, local_blocks
-from engine.models.flashvsr.cache import SlotRing, block_means
+from engine.models.flashvsr.cache import SlotRing, block_means, new_rings
 from engine.models.flashvsr.config import WINDOW, Sparsity, TransformerConfig
 from engine.models.flashvsr.steps import (
-    add,
-    add_norm,
+    add_,
+    add_norm_,
     feed_forward,
     layer_norm,
     rms_norm,
@@ -40,6 +40,8 @@ from engine.models.kernels import unavailable
 from engine.models.linear import together
 
 TIMESTEP = 1000.0  # the one step that the model was trained for
+
+TOKENS = 16384  # at once, where they are on their own: a wide middle of 294 MB in bfloat16
 
 # Where nearly all of the multiplications are, and what may be done in 8 bits.
 LARGE_LINEARS = (
@@ -95,28 +97,38 @@ class SelfAttention(Projections):
         self.heads = heads
 
     def forward(
-        self, x: Tensor, turns: Turns, grid: Grid, ring: SlotRing, sparsity: Sparsity
-    ) -> Tensor:
-        """x: (1, L, dim) and turns, window by window. Leaves this chunk's slots in the ring."""
-        q, k, v = together(x, [self.q, self.k, self.v])
-        shape = "1 (s k t) (n d) -> n s k t d"
-        values = rearrange(v, shape, n=self.heads, s=grid.slots, t=prod(WINDOW))
-        # Each slot goes straight to its place: the keys as they are turned, the values as they are.
-        slots = zip(
-            ring.fresh(values),
-            k.chunk(grid.slots, dim=1),
-            values.unbind(1),
-            *(turn.chunk(grid.slots) for turn in turns),
-            strict=True,
-        )
-        for (k_room, v_room), slot, value, cos, sin in slots:
-            rms_rotate(slot, self.norm_k.weight, self.norm_k.eps, (cos, sin), k_room)
-            v_room.copy_(value)
-        queries = torch.empty(values.flatten(1, 2).shape, dtype=q.dtype, device=q.device)
-        rms_rotate(q, self.norm_q.weight, self.norm_q.eps, turns, queries)
-        mixed = _attended(queries, grid, ring, sparsity)
-        y: Tensor = self.o(rearrange(mixed, "n k t d -> 1 (k t) (n d)"))
-        return y
+        self, slots: Iterator[Tensor], turns: Turns, grid: Grid, ring: SlotRing, sparsity: Sparsity
+    ) -> Iterator[Tensor]:
+        """slots: (1, L / slots, dim) each, and turns, window by window; the result is alike.
+
+        All slots are read, one after the other, before the first result is there. They stay in the
+        ring.
+        """
+        queries = self._read(slots, turns, grid, ring)
+        while queries:
+            mixed = _attended(queries.pop(0), grid, ring, sparsity)
+            if not queries:
+                ring.trim()
+            mixed = rearrange(mixed, "n k t d -> 1 (k t) (n d)")
+            yield self.o(mixed)
+
+    def _read(
+        self, slots: Iterator[Tensor], turns: Turns, grid: Grid, ring: SlotRing
+    ) -> list[Tensor]:
+        """Each slot's queries, (N, n, T, D); keys and values go straight to their places."""
+        count = grid.blocks[0] * grid.blocks[1]
+        queries: list[Tensor] = []
+        for turn in zip(*(turn.chunk(grid.slots) for turn in turns), strict=True):
+            made = together(next(slots), [self.k, self.v, self.q])
+            k = next(made)
+            room = k.new_empty(self.heads, count, prod(WINDOW), k.shape[2] // self.heads)
+            k_room, v_room = ring.fresh(room)
+            rms_rotate(k, self.norm_k.weight, self.norm_k.eps, turn, k_room)
+            del k
+            v_room.copy_(rearrange(next(made), "1 (k t) (n d) -> n k t d", n=self.heads, k=count))
+            rms_rotate(next(made), self.norm_q.weight, self.norm_q.eps, turn, room)
+            queries.append(room)
+        return queries
 
 
 class CrossAttention(Projections):
@@ -136,6 +148,7 @@ class CrossAttention(Projections):
         """x: (1, L, dim)."""
         q = rearrange(self.norm_q(self.q(x)), "b l (n d) -> b l n d", n=self.heads)
         mixed = attention(q, *text)
+        del q
         y: Tensor = self.o(rearrange(mixed, "b l n d -> b l (n d)"))
         return y
 
@@ -169,23 +182,39 @@ class Block(nn.Module):
         sparsity: Sparsity,
         is_windowed: bool = False,
     ) -> Tensor:
-        """x: (1, L, dim); modulation: (1, 6, dim), of the time.
+        """x: (1, L, dim), which is overwritten; modulation: (1, 6, dim), of the time.
 
         Tokens, in x, turns and the result, are frame by frame, or, if `is_windowed`, window by
-        window: then nothing is copied to be put in order.
+        window: then x itself is the result, and no second one of its size is made.
         """
         if not is_windowed:
-            windowed = to_windows(x, grid), modulation, text, windowed_turns(turns, grid)
-            y = self.forward(*windowed, grid, ring, sparsity, is_windowed=True)
+            y = to_windows(x, grid).clone()
+            self.forward(
+                y, modulation, text, windowed_turns(turns, grid), grid, ring, sparsity, True
+            )
             return from_windows(y, grid)
-        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + modulation)[0].unbind()
-        y = layer_norm(x, 1 + scale1, shift1, self.norm1.eps)
-        y = self.self_attn(y, turns, grid, ring, sparsity)
-        x, y = add_norm(x, y, gate1, self.norm3.weight, self.norm3.bias, self.norm3.eps)
-        y = self.cross_attn(y, text)
-        x, y = add_norm(x, y, None, 1 + scale2, shift2, self.norm2.eps)
-        y = feed_forward(y, self.ffn)
-        return add(x, y, gate2)
+        made = (self.modulation + modulation)[0]
+        slots = _pieces(x, x.shape[1] // grid.slots)
+        normed = (layer_norm(slot, 1 + made[1], made[0], self.norm1.eps) for slot in slots)
+        mixed = self.self_attn(normed, turns, grid, ring, sparsity)
+        for slot in slots:
+            self._finish(slot, next(mixed), made, text)
+        return x
+
+    def _finish(self, x: Tensor, mixed: Tensor, modulation: Tensor, text: TextCache) -> None:
+        """x, (1, L, dim), after self-attention: from here each token is on its own."""
+        _, _, gate1, shift2, scale2, gate2 = modulation.unbind()
+        step = -(-x.shape[1] // -(-x.shape[1] // TOKENS))
+        waiting = _pieces(mixed, step)
+        del mixed
+        for part in _pieces(x, step):
+            y = add_norm_(
+                part, waiting.pop(0), gate1, self.norm3.weight, self.norm3.bias, self.norm3.eps
+            )
+            y = self.cross_attn(y, text)
+            y = add_norm_(part, y, None, 1 + scale2, shift2, self.norm2.eps)
+            y = feed_forward(y, self.ffn)
+            add_(part, y, gate2)
 
 
 class Head(nn.Module):
@@ -216,10 +245,10 @@ class Transformer(nn.Module):
         self.text_embedding: nn.Module = nn.Sequential(
             nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
         )
-        self.time_embedding = nn.Sequential(
+        self.time_embedding: nn.Module = nn.Sequential(
             nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim)
         )
-        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.time_projection: nn.Module = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.head = Head(config)
 
@@ -229,7 +258,7 @@ class Transformer(nn.Module):
         Not after `forget_text`.
         """
         assert not isinstance(self.text_embedding, nn.Identity), "the text's layers are gone"
-        weight = self.patch_embedding.weight
+        weight = next(self.text_embedding.parameters())
         wave = sinusoid(timestep, self.config.freq_dim).to(weight)
         time: Tensor = self.time_embedding(wave)
         modulation = self.time_projection(time).unflatten(1, (6, self.config.dim))
@@ -237,22 +266,39 @@ class Transformer(nn.Module):
         caches = [_block(b).cross_attn.cache(text) for b in self.blocks]
         return Condition(time, modulation, tuple(caches))
 
+    @torch.no_grad()
+    def settle(self, context: Tensor, device: torch.device | str) -> Condition:
+        """The condition of every later run, on a device; the layers that make it are freed.
+
+        Only they go to the device here, so that they leave no gaps among what stays there.
+        """
+        for part in self._conditional():
+            part.to(device)
+        made = self.condition(context.to(device))
+        self.forget_text()
+        return made
+
     def forget_text(self) -> None:
-        """Free the layers that only `condition` needs: one condition serves every later stream."""
-        self.text_embedding = nn.Identity()
+        """Free the layers that only `condition` needs, of text and time: one serves all streams."""
+        for name in ("text_embedding", "time_embedding", "time_projection"):
+            setattr(self, name, nn.Identity())
         for block in self.blocks:
-            cross = _block(block).cross_attn
             for name in ("k", "v", "norm_k"):
-                setattr(cross, name, nn.Identity())
+                setattr(_block(block).cross_attn, name, nn.Identity())
+
+    def _conditional(self) -> list[nn.Module]:
+        cross = [_block(block).cross_attn for block in self.blocks]
+        parts = [part for one in cross for part in (one.k, one.v, one.norm_k)]
+        return [self.text_embedding, self.time_embedding, self.time_projection, *parts]
 
     def rings(self, sparsity: Sparsity, dtype: torch.dtype | None = None) -> list[SlotRing]:
         """Empty rings, one per block, for a new stream; dtype as a ring's."""
-        return [SlotRing(sparsity.kv_slots, dtype) for _ in self.blocks]
+        return new_rings(len(self.blocks), sparsity.kv_slots, dtype)
 
     def forward(
         self,
         latents: Tensor,
-        low_quality: Sequence[Tensor],
+        low_quality: Iterable[Tensor],
         condition: Condition,
         rings: Sequence[SlotRing],
         start: int,
@@ -262,8 +308,8 @@ class Transformer(nn.Module):
         """Velocity of one chunk; the rings move on by it.
 
         latents: (1, C, T, H, W), T even; low_quality: tokens (1, L, dim), the l-th added before
-        block l; start: number of the first latent frame in the stream. `on_block` is called after
-        each block, and may raise.
+        block l, and asked for then; start: number of the first latent frame in the stream.
+        `on_block` is called after each block, and may raise.
         """
         t, h, w = self.config.patch
         frames, rows, columns = (n // p for n, p in zip(latents.shape[2:], (t, h, w), strict=True))
@@ -271,16 +317,20 @@ class Transformer(nn.Module):
         head_dim = self.config.dim // self.config.heads
         turns = rotary_turns(grid, head_dim, latents.device, is_windowed=True)
         x = self._embedded(latents, grid)
+        tokens = iter(low_quality)
         time, modulation = condition.time, condition.modulation
         for i, block in enumerate(self.blocks):
-            if i < len(low_quality):
-                x = add(x, to_windows(low_quality[i], grid))
+            given = next(tokens, None)
+            if given is not None:
+                _add_windowed(x, given, grid)
+                del given  # it is as large as x
             text, ring = condition.text[i], rings[i]
-            x = block(x, modulation, text, turns, grid, ring, sparsity, is_windowed=True)
+            block(x, modulation, text, turns, grid, ring, sparsity, is_windowed=True)
             if on_block is not None:
                 on_block()
         pattern = "1 (s r c t h w) (u p q d) -> 1 d (s t u) (r h p) (c w q)"
-        patches: Tensor = self.head(x, time)
+        slots = _pieces(x, x.shape[1] // grid.slots)
+        patches = torch.cat([self.head(slot, time) for slot in slots], dim=1)
         return rearrange(patches, pattern, u=t, p=h, q=w, **grid.sizes)
 
     def _embedded(self, latents: Tensor, grid: Grid) -> Tensor:
@@ -299,23 +349,22 @@ def streamed_attention(
 
     q, k, v: (1, L, N, D), frame by frame, row by row; the same shape comes back.
     """
-    blocks = to_blocks(q, grid)
+    queries = to_blocks(q, grid)
     ring.append(to_blocks(k, grid), to_blocks(v, grid))
-    mixed = _attended(blocks.flatten(1, 2), grid, ring, sparsity)
-    return from_blocks(mixed.reshape(blocks.shape), grid)
+    mixed = [_attended(slot, grid, ring, sparsity) for slot in queries.unbind(1)]
+    ring.trim()
+    return from_blocks(torch.stack(mixed, dim=1), grid)
 
 
 def _attended(queries: Tensor, grid: Grid, ring: SlotRing, sparsity: Sparsity) -> Tensor:
-    """Queries (N, K, T, D) on all that the ring holds; its oldest slot may leave after that."""
+    """One slot's queries, (N, n, T, D), on all that the ring holds."""
     local = _local_blocks(*grid.blocks, sparsity.reach, queries.device)
     mask = block_mask(block_means(queries), ring.means(), local, sparsity.pairs)
-    if ring.dtype is None or not _reads_eight_bits(queries.device):
-        mixed = block_sparse_attention(queries, *ring.held(), mask)
-    else:  # 8 bits are widened where they are used
-        keys, values, *scales = ring.packed()
-        mixed = block_sparse_attention(queries, keys, values, mask, (scales[0], scales[1]))
-    ring.trim()
-    return mixed
+    if ring.dtype is not None and not _reads_eight_bits(queries.device):
+        return block_sparse_attention(queries, *ring.held(), mask)
+    # 8 bits are widened where they are used.
+    keys, values, scales = ring.memory()
+    return block_sparse_attention(queries, keys, values, mask, scales, ring.blocks())
 
 
 def _reads_eight_bits(device: torch.device) -> bool:
@@ -336,6 +385,19 @@ def sinusoid(timestep: float, dim: int) -> Tensor:
     rates = 10000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = timestep * rates
     return torch.cat([angles.cos(), angles.sin()])[None]
+
+
+def _pieces(x: Tensor, step: int) -> list[Tensor]:
+    """Views of (1, L, C), `step` tokens each, the last perhaps fewer; each is contiguous."""
+    return [x[:, start : start + step] for start in range(0, x.shape[1], step)]
+
+
+def _add_windowed(x: Tensor, given: Tensor, grid: Grid) -> None:
+    """x, window by window, becomes x + given, which is frame by frame; both (1, L, dim)."""
+    size = x.shape[1] // grid.slots
+    one = replace(grid, frames=WINDOW[0])
+    for slot, part in zip(_pieces(x, size), _pieces(given, size), strict=True):
+        add_(slot, to_windows(part, one))
 
 
 def _block(module: nn.Module) -> Block:

@@ -45,7 +45,8 @@ def load(
     """The models of a mode, "tiny" or "full", from the files of its parts (see PARTS).
 
     `rule` goes with the weights: their files do not tell. A config.json beside the transformer
-    tells its heads. What is missing, damaged or of another model is a WeightsError.
+    tells its heads. The condition is made here, once, and the layers for it are dropped. What is
+    missing, damaged or of another model is a WeightsError.
     """
     for name in PARTS[mode]:
         if name not in files:
@@ -70,9 +71,8 @@ def load(
     _fit(files["projection"], "tokens", projector.config.out_dim, config_.dim)
     _fit(path, "latents", latents, config_.out_dim)
     prompt = _prompt(files["prompt"], config_.text_dim)
-    return Models(
-        transformer.to(device), projector.to(device), decoder.to(device), prompt.to(device)
-    )
+    shared = transformer.settle(prompt, device)
+    return Models(transformer.to(device), projector.to(device), decoder.to(device), prompt, shared)
 
 
 def transformer_config(

@@ -14,21 +14,20 @@ def layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
     return out
 
 
-def add(x: Tensor, y: Tensor, gate: Tensor | None) -> Tensor:
-    """x + gate * y. x, y: (..., dim); gate: (dim,), or None for one."""
-    x, total = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
-    _launch(x, y.contiguous(), gate, None, None, total, None, 0.0)
-    return total
+def add_(x: Tensor, y: Tensor, gate: Tensor | None) -> None:
+    """x becomes x + gate * y. x, y: (..., dim), x contiguous; gate: (dim,), or None for one."""
+    assert x.is_contiguous(), x.stride()
+    _launch(x, y.contiguous(), gate, None, None, x, None, 0.0)
 
 
-def add_norm(
+def add_norm_(
     x: Tensor, y: Tensor, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float
-) -> tuple[Tensor, Tensor]:
-    """x + gate * y, and its layer norm times scale plus shift."""
-    x = x.contiguous()
-    total, out = torch.empty_like(x), torch.empty_like(x)
-    _launch(x, y.contiguous(), gate, scale, shift, total, out, eps)
-    return total, out
+) -> Tensor:
+    """x becomes x + gate * y, as by `add_`; its layer norm times scale plus shift."""
+    assert x.is_contiguous(), x.stride()
+    out = torch.empty_like(x)
+    _launch(x, y.contiguous(), gate, scale, shift, x, out, eps)
+    return out
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -89,7 +88,10 @@ def _add_norm(
     HAS_GATE: constexpr,
     HAS_NORM: constexpr,
 ) -> None:
-    """One token a program: x + gate * y, and its layer norm times scale plus shift."""
+    """One token a program: x + gate * y, and its layer norm times scale plus shift.
+
+    A program has read its token before it writes, so the sum may lie where x lay.
+    """
     row = tl.program_id(0).to(tl.int64) * dim
     column = tl.arange(0, WIDTH)
     inside = column < dim

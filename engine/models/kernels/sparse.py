@@ -80,7 +80,7 @@ def block_sparse(
 ) -> Tensor:
     """Softmax attention of each query block over its listed key blocks: (N, Q, T, D).
 
-    q: (N, Q, T, D); k, v: (N, K, T, D), heads may lie apart; counts: (N, Q), lists: (N, Q, K) and
+    q: (N, Q, T, D); k, v: (N, K, T, D), heads may lie apart; counts: (N, Q), lists: (N, Q, any) and
     order: (N * Q,), all int32. k and v may be in 8 bits, times `scales`. Without `config` the
     first that fits the card is taken and kept; `tma` is for trials.
     """
@@ -132,13 +132,14 @@ def _run(
     kernel[(heads * blocks * (tokens // config.queries),)](
         *sources,
         out,
-        *(scales or (counts, counts)),
+        *(x.contiguous() for x in scales or (counts, counts)),
         counts,
         lists,
         order,
         log2(e) / sqrt(features),
         blocks,
         lists.shape[2],
+        k.shape[1],
         *(x.stride(0) // features for x in (q, k, v)),
         TQ=tokens,
         TK=k.shape[2],
@@ -182,6 +183,7 @@ def _attend(
     scale: Value,
     blocks: Value,
     columns: Value,
+    keys: Value,
     q_rows: Value,
     k_rows: Value,
     v_rows: Value,
@@ -198,7 +200,7 @@ def _attend(
     """Online softmax in base 2 (Milakov and Gimelshein 2018, arXiv 1805.02867), float32 sums.
 
     q, k, v: pointers, or descriptors over rows of D; `*_rows`: rows from one head to the next;
-    scale: log2(e) / sqrt(D).
+    keys: blocks of a head; scale: log2(e) / sqrt(D).
     """
     parts = TK // BN
     at_m, at_n, at_d = tl.arange(0, BM), tl.arange(0, BN), tl.arange(0, D)
@@ -227,7 +229,7 @@ def _attend(
             key = tl.load(k + (k_row + at_n).to(tl.int64)[:, None] * D + at_d[None, :])
         scores = tl.dot(query, tl.trans(key.to(query.dtype)), input_precision=PRECISION)
         if SCALED:
-            scores *= scale * tl.load(k_scale + head * columns + chosen)
+            scores *= scale * tl.load(k_scale + head * keys + chosen)
         else:
             scores *= scale
         higher = tl.maximum(top, tl.max(scores, 1))
@@ -240,7 +242,7 @@ def _attend(
         else:
             value = tl.load(v + (v_row + at_n).to(tl.int64)[:, None] * D + at_d[None, :])
         if SCALED:
-            share *= tl.load(v_scale + head * columns + chosen)
+            share *= tl.load(v_scale + head * keys + chosen)
         share = share.to(query.dtype)
         mixed = tl.dot(share, value.to(query.dtype), mixed, input_precision=PRECISION)
         top = higher

@@ -1,12 +1,13 @@
 """The causal video VAE of Wan 2.1: pixels to latents and back, chunk by chunk, in tiles if asked.
 
 Time only looks back, so a clip may come in chunks of any length: what the layers need of the past
-is a cache that every call takes and gives back. The first frame is a latent frame of its own,
+is a cache that every call uses up and gives anew. The first frame is a latent frame of its own,
 then every `config.period` frames make one. Video is -1..1; latents are normalised.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from engine.errors import EffectError
 from engine.models.wan.config import VaeConfig
 
-Cache: TypeAlias = tuple[Tensor, ...]
+Cache: TypeAlias = list[Tensor]  # emptied by the next chunk, so that old and new are never both
 
 
 class Carry:
@@ -25,12 +26,26 @@ class Carry:
 
     def __init__(self, cache: Cache | None) -> None:
         self.is_first = cache is None
-        self.kept: list[Tensor] = []
-        self._before = iter(cache or ())
+        self.kept: Cache = []
+        self._before = cache or []
 
     def take(self) -> Tensor:
-        """What this layer kept of the chunk before."""
-        return next(self._before)
+        """What this layer kept of the chunk before; nothing else holds it then."""
+        return self._before.pop(0)
+
+    def by_frames(self, frames: Tensor, code: Callable[[Tensor, "Carry"], Tensor]) -> Tensor:
+        """The results of `code` for frames (B, C, T, H, W), one after another and joined.
+
+        To be the last that is done with what was kept, as it all goes to the first frame.
+        """
+        before: Cache | None = None if self.is_first else self._before
+        out: list[Tensor] = []
+        for frame in torch.split(frames, 1, dim=2):
+            part = Carry(before)
+            out.append(code(frame, part))
+            before = part.kept
+        self.kept += before or []
+        return torch.cat(out, dim=2)
 
     def keep(self, frames: Tensor) -> None:
         """Copied, so that a cache does not hold on to the whole chunk."""
@@ -49,6 +64,7 @@ class CausalConv(nn.Conv3d):
         if self.past:
             before = _zeros(x, self.past) if carry.is_first else carry.take()
             x = torch.cat([before, x], dim=2)
+            del before
             carry.keep(x[:, :, -self.past :])
         return super().forward(x)
 
@@ -65,7 +81,7 @@ class ChannelNorm(nn.Module):
         wide = torch.promote_types(x.dtype, torch.float32)
         length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide).clamp_min(1e-12)
         gain: Tensor = x.shape[1] ** 0.5 / length
-        return x * gain.to(x.dtype) * self.gamma
+        return (x * gain.to(x.dtype)).mul_(self.gamma)
 
 
 class ResidualBlock(nn.Module):
@@ -85,9 +101,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, carry: Carry) -> Tensor:
         """x: (B, C, T, H, W)."""
-        y = self.residual["2"](F.silu(self.residual["0"](x)), carry)
-        y = self.residual["6"](F.silu(self.residual["3"](y)), carry)
-        out: Tensor = y + (x if self.shortcut is None else self.shortcut(x, carry))
+        y = self.residual["2"](F.silu(self.residual["0"](x), inplace=True), carry)
+        y = self.residual["6"](F.silu(self.residual["3"](y), inplace=True), carry)
+        out: Tensor = y.add_(x if self.shortcut is None else self.shortcut(x, carry))
         return out
 
 
@@ -196,7 +212,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z_dim channels of a cell to pixels."""
+    """z_dim channels of a cell to pixels.
+
+    Where time doubles, each of the frames goes to its end before the next is begun: time only looks
+    back, so the result is the same, and little of full size is there at once.
+    """
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
@@ -218,10 +238,16 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor, carry: Carry) -> Tensor:
         """x: (B, Z, T, h, w)."""
-        x = self.conv1(x, carry)
-        for layer in [*self.middle, *self.upsamples]:
-            x = layer(x, carry)
-        out: Tensor = self.head["2"](F.silu(self.head["0"](x)), carry)
+        return self._from(0, self.conv1(x, carry), carry)
+
+    def _from(self, number: int, x: Tensor, carry: Carry) -> Tensor:
+        """All layers from a number on, those of the middle counted first."""
+        layers = [*self.middle, *self.upsamples]
+        for i in range(number, len(layers)):
+            x = layers[i](x, carry)
+            if isinstance(layers[i], Upsample) and layers[i].time_conv is not None:
+                return carry.by_frames(x, partial(self._from, i + 1))
+        out: Tensor = self.head["2"](F.silu(self.head["0"](x), inplace=True), carry)
         return out
 
 
@@ -269,7 +295,7 @@ def encode_chunk(
     """Latents (B, Z, n, h, w) of the next frames, and the cache for the frames after them.
 
     video: (B, 3, F, H, W) in -1..1; F = 1 + period * (n - 1) in the first chunk (no cache), else
-    period * n; H and W multiples of a cell.
+    period * n; H and W multiples of a cell. A given cache is emptied.
     """
     config = vae.config
     assert video.shape[2] % config.period == (cache is None) % config.period, "cut frames"
@@ -278,7 +304,7 @@ def encode_chunk(
     x = vae.encoder(video.to(vae.conv1.weight.dtype), carry)
     mu = vae.conv1(x)[:, : config.z_dim].float()
     latents = (mu - _per_channel(config.mean, mu)) / _per_channel(config.std, mu)
-    return latents, tuple(carry.kept)
+    return latents, carry.kept
 
 
 @torch.no_grad()
@@ -288,13 +314,13 @@ def decode_chunk(
     """Frames (B, 3, F, H, W) of the next latents, and the cache for the latents after them.
 
     latents: (B, Z, n, h, w), any n; F = 1 + period * (n - 1) in the first chunk (no cache), else
-    period * n. The frames are float32 about -1..1, not clamped.
+    period * n. The frames are float32 about -1..1, not clamped. A given cache is emptied.
     """
     carry = Carry(cache)
     z = latents.float()
     z = z * _per_channel(vae.config.std, z) + _per_channel(vae.config.mean, z)
     x = vae.decoder(vae.conv2(z.to(vae.conv2.weight.dtype)), carry)
-    return x.float(), tuple(carry.kept)
+    return x.float(), carry.kept
 
 
 @dataclass(frozen=True)
@@ -440,12 +466,12 @@ def _blended(
     for top, bottom in spans(height, tiles.rows, tiles.row_stride):
         for left, right in spans(width, tiles.columns, tiles.column_stride):
             piece = x[..., top * cell_in : bottom * cell_in, left * cell_in : right * cell_in]
-            cache = caches.get((top, left))
+            cache = caches.pop((top, left), None)
             if cache is not None:
-                cache = tuple(part.to(x.device) for part in cache)
+                cache = [part.to(x.device) for part in cache]
             y, cache = code(piece, cache)
             park = tiles.park or x.device
-            caches[top, left] = tuple(part.to(park) for part in cache)
+            caches[top, left] = [part.to(park) for part in cache]
             down = _ramp(top, bottom, height, tiles.rows - tiles.row_stride, cell_out, y)
             across = _ramp(left, right, width, tiles.columns - tiles.column_stride, cell_out, y)
             mask = torch.minimum(down[:, None], across)

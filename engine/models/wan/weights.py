@@ -152,7 +152,7 @@ def _placed(
         there = torch.device(device) if device is not None else tensor.device
         if (tensor.device, tensor.dtype) == (there, wanted):
             result[name] = tensor
-        elif tensor.is_cpu and there.type in ("cpu", "cuda"):
+        elif tensor.is_cpu and (there.type == "cuda" or (there.type == "cpu" and name in places)):
             moving.setdefault(wanted, {})[name] = tensor
         else:
             result[name] = tensor.to(there, wanted)

@@ -17,10 +17,9 @@ from engine.models.wan.enhance import enhance_factor
 from engine.models.wan.rope import Turns, rotate
 from engine.models.wan.steps import (
     add_,
-    add_piece_,
+    add_norm_,
+    feed_forward,
     norm,
-    norm_affine,
-    norm_piece,
     pieces,
     rms_norm,
     rms_rotate,
@@ -155,16 +154,20 @@ class Block(nn.Module):
     def forward(self, x: Tensor, shared: Pass, keys: Keys) -> Tensor:
         """x: (B, L, dim), which is written over, and given back."""
         dtype = shared.dtype
-        runs = (self.modulation.float() + shared.modulation).expand(len(x), -1, -1, -1)
+        runs = self.modulation.float() + shared.modulation
         shift1, scale1, gate1, shift2, scale2, gate2 = runs.unbind(2)
         y = norm(x, 1 + scale1, shift1, self.norm1.eps, dtype)
-        add_(x, self.self_attn(y, shared), gate1)
-        y = norm_affine(x, self.norm3, dtype)
-        add_(x, self.cross_attn(y, keys, shared.mode))
+        y = self.self_attn(y, shared)
+        weight, bias = self.norm3.weight[None, None], self.norm3.bias[None, None]
+        y = add_norm_(x, y, gate1, weight, bias, self.norm3.eps, dtype)
+        y = self.cross_attn(y, keys, shared.mode)
         scale2 = 1 + scale2
-        for piece in pieces(x, scale2.shape[1]):
-            y = self.ffn(norm_piece(x, scale2, shift2, self.norm2.eps, dtype, piece))
-            add_piece_(x, y, gate2, piece)
+        for batch, tokens, part in pieces(x, runs.shape[1]):
+            clips = slice(None) if len(runs) == 1 else batch
+            times, plus, gate = (of[clips, part] for of in (scale2, shift2, gate2))
+            some = x[batch, tokens]
+            normed = add_norm_(some, y[batch, tokens], None, times, plus, self.norm2.eps, dtype)
+            add_(some, feed_forward(normed, self.ffn), gate)
         return x
 
 

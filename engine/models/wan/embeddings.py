@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.errors import EngineError
 from engine.models.wan.config import TransformerConfig
-from engine.models.wan.steps import norm_piece, pieces
+from engine.models.wan.steps import norm, pieces
 
 
 class WideLinear(nn.Linear):
@@ -105,12 +105,14 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """x: (B, L, dim); time: (B or 1, n, dim), of n runs of tokens."""
-        runs = (self.modulation.float() + time[:, :, None]).expand(len(x), -1, -1, -1)
-        shift, scale = runs[:, :, 0], 1 + runs[:, :, 1]
+        shift, scale = (self.modulation.float() + time[:, :, None]).unbind(2)
+        scale = 1 + scale
         out = torch.empty(*x.shape[:2], self.head.out_features, device=x.device)
-        for piece in pieces(x, scale.shape[1]):
-            some = norm_piece(x, scale, shift, self.norm.eps, torch.float32, piece)
-            out[piece.batch, piece.tokens] = self.head(some)
+        for batch, tokens, part in pieces(x, scale.shape[1]):
+            clips = slice(None) if len(scale) == 1 else batch
+            times, plus = scale[clips, part], shift[clips, part]
+            normed = norm(x[batch, tokens], times, plus, self.norm.eps, torch.float32)
+            out[batch, tokens] = self.head(normed)
         return out
 
 

@@ -1,7 +1,7 @@
 """The element-wise steps of a transformer block, in Triton where that runs, else in torch.
 
-Tokens x are (B, L, C). A modulation is (B, n, C), float32, for n runs of tokens of equal length:
-one run, a run for each latent frame, or one for each token. Norms are taken in float32.
+Tokens x are (B, L, C). A modulation (gate, scale, shift) is (B or 1, n, C), for n runs of tokens of
+equal length: one run, a run for each latent frame, or one for each token. All in float32.
 """
 
 from collections.abc import Iterator
@@ -44,45 +44,65 @@ def pieces(x: Tensor, runs: int) -> Iterator[Piece]:
 
 def norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     """Layer norm of x over its channels, times scale plus shift, as `dtype`."""
+    if not unavailable(x.device):
+        from engine.models.kernels import modulation
+
+        return modulation.norm(x, scale, shift, eps, dtype)
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
-    for piece in pieces(x, scale.shape[1]):
-        out[piece.batch, piece.tokens] = norm_piece(x, scale, shift, eps, dtype, piece)
+    for batch, tokens, runs in pieces(x, scale.shape[1]):
+        some = x[batch, tokens].float()
+        normed = _by_runs(F.layer_norm(some, some.shape[-1:], eps=eps), runs)
+        times, plus = (_of_piece(of, batch, runs) for of in (scale, shift))
+        out[batch, tokens] = torch.addcmul(plus, normed, times).flatten(1, 2).to(dtype)
     return out
-
-
-def norm_piece(
-    x: Tensor, scale: Tensor, shift: Tensor, eps: float, dtype: torch.dtype, piece: Piece
-) -> Tensor:
-    """The same of one piece of x, alone."""
-    some = x[piece.batch, piece.tokens].float()
-    normed = F.layer_norm(some, some.shape[-1:], eps=eps)
-    runs = scale[piece.batch, piece.runs, None], shift[piece.batch, piece.runs, None]
-    apart = rearrange(normed, "b (n l) c -> b n l c", n=runs[0].shape[1])
-    return torch.addcmul(runs[1], apart, runs[0]).flatten(1, 2).to(dtype)
-
-
-def norm_affine(x: Tensor, layer: nn.LayerNorm, dtype: torch.dtype) -> Tensor:
-    """Layer norm with the weights of a layer, in float32 whatever they are stored in."""
-    batch = x.shape[0]
-    scale, shift = (w.float().expand(batch, 1, -1) for w in (layer.weight, layer.bias))
-    return norm(x, scale, shift, layer.eps, dtype)
 
 
 def add_(x: Tensor, y: Tensor, gate: Tensor | None = None) -> None:
     """Put x + gate * y in the place of x; without a gate it is one."""
-    if gate is None:
+    if not unavailable(x.device):
+        from engine.models.kernels import modulation
+
+        modulation.add_(x, y, gate)
+    elif gate is None:
         x.add_(y)
-        return
-    for piece in pieces(x, gate.shape[1]):
-        add_piece_(x, y[piece.batch, piece.tokens], gate, piece)
+    else:
+        for batch, tokens, runs in pieces(x, gate.shape[1]):
+            gated = _by_runs(y[batch, tokens].float(), runs) * _of_piece(gate, batch, runs)
+            x[batch, tokens].add_(gated.flatten(1, 2))
 
 
-def add_piece_(x: Tensor, y: Tensor, gate: Tensor, piece: Piece) -> None:
-    """The same for one piece of x, of which y is alone."""
-    runs = gate[piece.batch, piece.runs, None]
-    some = x[piece.batch, piece.tokens]
-    apart = rearrange(y.float(), "b (n l) c -> b n l c", n=runs.shape[1])
-    some.add_((apart * runs).flatten(1, 2))
+def add_norm_(
+    x: Tensor,
+    y: Tensor,
+    gate: Tensor | None,
+    scale: Tensor,
+    shift: Tensor,
+    eps: float,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Put x + gate * y in the place of x, and give the layer norm of that."""
+    if not unavailable(x.device):
+        from engine.models.kernels import modulation
+
+        return modulation.add_norm_(x, y, gate, scale, shift, eps, dtype)
+    add_(x, y, gate)
+    return norm(x, scale, shift, eps, dtype)
+
+
+def feed_forward(x: Tensor, ffn: nn.Sequential) -> Tensor:
+    """Linear, GELU by tanh in the same memory, linear."""
+    y: Tensor = ffn[2](torch.ops.aten.gelu_(ffn[0](x), approximate="tanh"))
+    return y
+
+
+def _by_runs(x: Tensor, runs: slice) -> Tensor:
+    return rearrange(x, "b (n l) c -> b n l c", n=runs.stop - runs.start)
+
+
+def _of_piece(modulation: Tensor, batch: slice, runs: slice) -> Tensor:
+    """A modulation, of each clip or of all alike, for the tokens of a piece."""
+    alike = len(modulation) == 1
+    return modulation[slice(0, 1) if alike else batch, runs, None].float()
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -14,7 +14,7 @@ from engine.models.attention import attention
 from engine.models.linear import together
 from engine.models.wan.config import TransformerConfig
 from engine.models.wan.enhance import enhance_factor
-from engine.models.wan.rope import Turns, rotate
+from engine.models.wan.rope import Turns
 from engine.models.wan.steps import (
     add_,
     add_norm_,
@@ -82,13 +82,11 @@ class SelfAttention(nn.Module):
         """x: (B, L, dim)."""
         q, k, v = together(x, [self.q, self.k, self.v])
         factor = None
-        if shared.enhance is None or shared.frames == 1:
-            q = rms_rotate(q, self.norm_q.weight, self.norm_q.eps, shared.turns, self.heads)
-            k = rms_rotate(k, self.norm_k.weight, self.norm_k.eps, shared.turns, self.heads)
-        else:
-            q, k = _heads(self.norm_q(q), self.heads), _heads(self.norm_k(k), self.heads)
-            factor = enhance_factor(q, k, shared.frames, shared.enhance)
-            q, k = rotate(q, shared.turns), rotate(k, shared.turns)
+        if shared.enhance is not None and shared.frames > 1:
+            normed = _heads(self.norm_q(q), self.heads), _heads(self.norm_k(k), self.heads)
+            factor = enhance_factor(*normed, shared.frames, shared.enhance)
+        q = rms_rotate(q, self.norm_q.weight, self.norm_q.eps, shared.turns, self.heads)
+        k = rms_rotate(k, self.norm_k.weight, self.norm_k.eps, shared.turns, self.heads)
         mixed = attention(q, k, _heads(v, self.heads), shared.mode)
         if factor is not None:
             mixed = mixed * factor.to(mixed.dtype)[:, None, None, None]

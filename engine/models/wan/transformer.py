@@ -5,6 +5,7 @@ Wan Team 2025 (arXiv 2503.20314). Attributes are named as the published tensors.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -186,7 +187,7 @@ class Transformer(TimeEmbedding):
         """Through the blocks, as they are given."""
         kept = condition.keys
         for index, module in enumerate(blocks):
-            block = _block(module)
+            block = cast(Block, module)  # or what stands for one, compiled for example
             keys = None if kept is None else kept.get(index)
             if keys is None:
                 keys = block.cross_attn.keys(condition.text, condition.image)
@@ -196,8 +197,3 @@ class Transformer(TimeEmbedding):
             if on_block is not None:
                 on_block()
         return x
-
-
-def _block(module: nn.Module) -> Block:
-    assert isinstance(module, Block)
-    return module

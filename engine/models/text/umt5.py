@@ -93,7 +93,7 @@ class Positions(nn.Module):
     def forward(self, buckets: Tensor) -> Tensor:
         """buckets: (L, L) -> (1, N, L, L)."""
         added: Tensor = self.embedding(buckets)
-        return rearrange(added, "q k n -> 1 n q k")
+        return rearrange(added, "q k n -> 1 n q k").contiguous()  # as kernels on cards read it
 
 
 class Block(nn.Module):

@@ -17,7 +17,10 @@ RUNNERS: dict[str, Runner] = {}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "flashvsr": ("tests.golden.flashvsr", "tests.golden.wan_vae"),
-    "wan": ("tests.golden.wan_vae",),
+    "wan": (
+        "tests.golden.wan_vae",
+        "tests.golden.wan_sampling",
+    ),
 }
 
 

@@ -20,6 +20,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "wan": (
         "tests.golden.wan_vae",
         "tests.golden.wan_sampling",
+        "tests.golden.wan_windows",
     ),
 }
 

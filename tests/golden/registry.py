@@ -21,6 +21,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "tests.golden.wan_vae",
         "tests.golden.wan_sampling",
         "tests.golden.wan_windows",
+        "tests.golden.wan_conditioning",
     ),
 }
 

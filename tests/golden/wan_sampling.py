@@ -8,6 +8,7 @@ from torch import Tensor
 from engine.models.noise import noised
 from engine.models.samplers import SAMPLERS, State, Velocity, sample, sample_euler, sample_unipc
 from engine.models.schedules import (
+    TABLES,
     TRAINED_STEPS,
     UNIPC_TOP,
     Step,
@@ -24,12 +25,15 @@ from tests.golden.registry import runs
 
 @runs("wan_schedule_tables")
 def run_tables(case: Case) -> dict[str, Tensor]:
-    """An output's name says the table, the shift and the steps."""
+    """Every table, at every shift and number of steps."""
     outputs = {}
-    for name in case.expected:
-        table, shift, steps, part = name.rsplit("_", 3)
-        schedule = flow_schedule(table, int(steps[1:]), float(shift[1:]))
-        outputs[name] = torch.tensor(getattr(schedule, part))
+    for table in TABLES:
+        for shift in case.config["shifts"]:
+            for steps in case.config["steps"]:
+                schedule = flow_schedule(table, steps, shift)
+                name = f"{table}_s{shift}_n{steps}"
+                outputs[f"{name}_sigmas"] = torch.tensor(schedule.sigmas)
+                outputs[f"{name}_timesteps"] = torch.tensor(schedule.timesteps)
     return outputs
 
 

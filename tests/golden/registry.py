@@ -17,7 +17,13 @@ RUNNERS: dict[str, Runner] = {}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "flashvsr": ("tests.golden.flashvsr", "tests.golden.wan_vae"),
-    "wan": ("tests.golden.wan_vae", "tests.golden.wan_dit"),
+    "wan": (
+        "tests.golden.wan_dit",
+        "tests.golden.wan_sampling",
+        "tests.golden.wan_text",
+        "tests.golden.wan_vae",
+        "tests.golden.wan_windows",
+    ),
 }
 
 

@@ -18,6 +18,7 @@ RUNNERS: dict[str, Runner] = {}
 FAMILIES: dict[str, tuple[str, ...]] = {
     "flashvsr": ("tests.golden.flashvsr", "tests.golden.wan_vae"),
     "wan": (
+        "tests.golden.wan_conditioning",
         "tests.golden.wan_dit",
         "tests.golden.wan_sampling",
         "tests.golden.wan_text",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,17 @@ def with_scales(names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> dict
     return result
 
 
+class Arranged(NamedTuple, Generic[M]):
+    """For `load_strict`: what builds a module with layers in 8 bits, and its tensors.
+
+    `merged`: weights that hold their LoRAs already.
+    """
+
+    build: Callable[[], M]
+    tensors: Mapping[str, Tensor]
+    merged: frozenset[str]
+
+
 def load_eight_bits(
     build: Callable[[], M],
     tensors: Mapping[str, Tensor],
@@ -101,6 +112,29 @@ def load_eight_bits(
     wider layers, one at a time, so that beside the result only one tensor is held. LoRAs are merged
     before that, where rounding does not swallow them; into what is in 8 bits already, after it.
     """
+    arranged = arrange(
+        build, tensors, file, dtype, device, is_fast=is_fast, narrow=narrow, loras=loras
+    )
+    module = load_strict(arranged.build, arranged.tensors, file, dtype, device)
+    merge(module, loras, without=arranged.merged)
+    return module
+
+
+def arrange(
+    build: Callable[[], M],
+    tensors: Mapping[str, Tensor],
+    file: str = "",
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    *,
+    is_fast: bool = False,
+    narrow: Narrowing | None = None,
+    loras: Sequence[LoraUse] = (),
+) -> Arranged[M]:
+    """What `load_eight_bits` loads, for loaders that place tensors in a way of their own.
+
+    Only what is narrowed, and the little that is widened, is read here.
+    """
     with torch.device("meta"):
         module = build()
     layers = linears(module)
@@ -108,28 +142,26 @@ def load_eight_bits(
     facts = eight_bits(tensors)
     given.forget(MARK)
     for name, tensor in tensors.items():
-        if facts is not None and tensor.dtype in FRACTION_BITS:
-            path = _path_of(name)
-            if path in layers and layers[path].weight.shape == tensor.shape:
-                is_meant = facts.may_multiply and not _is_for_widening(given, name, file)
-                form = _take_stored(given, name, file, is_fast and is_meant)
-                put(module, path, Fp8Linear(layers.pop(path), form))
-            else:
-                _widen(given, name, file, dtype or torch.bfloat16)
-    narrowed = set()
-    for path, layer in layers.items() if narrow is not None else ():
-        name = f"{path}.weight"
-        wide = given.get(name)
-        is_right = (
-            wide is not None and wide.is_floating_point() and wide.shape == layer.weight.shape
-        )
-        if is_right and narrow is not None and not narrow.stays(name):
-            _narrow(given, name, narrow.form, device, loras)
-            put(module, path, Fp8Linear(layer, narrow.form))
-            narrowed.add(name)
-    loaded = load_strict(lambda: module, given, file, dtype, device)
-    merge(loaded, loras, without=narrowed)
-    return loaded
+        if facts is None or tensor.dtype not in FRACTION_BITS:
+            continue
+        path = _path_of(name)
+        if path in layers and layers[path].weight.shape == tensor.shape:
+            is_meant = facts.may_multiply and not _is_for_widening(given, name, file)
+            form = _take_stored(given, name, file, is_fast and is_meant)
+            put(module, path, Fp8Linear(layers.pop(path), form))
+        else:
+            _widen(given, name, file, dtype or torch.bfloat16)
+    narrowed = set[str]()
+    if narrow is not None:
+        for path, layer in layers.items():
+            name = f"{path}.weight"
+            wide = given.get(name)
+            is_wide = wide is not None and wide.is_floating_point()
+            if is_wide and given[name].shape == layer.weight.shape and not narrow.stays(name):
+                _narrow(given, name, narrow.form, device, loras)
+                put(module, path, Fp8Linear(layer, narrow.form))
+                narrowed.add(name)
+    return Arranged(lambda: module, given, frozenset(narrowed))
 
 
 def _take_stored(given: _Given, name: str, file: str, is_fast: bool) -> Fp8Form:

@@ -130,9 +130,9 @@ class LoraLinear(nn.Module):
 
     def added(self, y: Tensor, x: Tensor) -> Tensor:
         """The inner layer's result y of x, with the thin products; y is used up."""
-        thin = F.linear(x.reshape(-1, self.in_features), self.down.to(x.dtype))
+        thin = F.linear(x.reshape(-1, self.in_features).to(y.dtype), self.down.to(y.dtype))
         flat = y.reshape(-1, self.out_features)
-        flat.addmm_(thin * self.strengths.to(x.dtype), self.up.to(x.dtype).t())
+        flat.addmm_(thin * self.strengths.to(y.dtype), self.up.to(y.dtype).t())
         return flat.view(y.shape)
 
 
@@ -158,6 +158,15 @@ def put(module: nn.Module, path: str, layer: nn.Module) -> None:
     """Sets `layer` in the place of what `path` leads to."""
     parent, _, name = path.rpartition(".")
     setattr(module.get_submodule(parent), name, layer)
+
+
+def put_tensor(owner: nn.Module, name: str, tensor: Tensor) -> None:
+    """Sets a parameter or buffer anew; who holds the tensor that was there keeps it as it is."""
+    if name in owner._parameters:
+        with torch.inference_mode(False):  # else it could not be written to outside of that mode
+            owner._parameters[name] = nn.Parameter(tensor, requires_grad=False)
+    else:
+        owner._buffers[name] = tensor
 
 
 def together(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
@@ -200,11 +209,9 @@ def weights_to_eight_bits(weight: Tensor, form: Fp8Form, seed: int | None = None
 
 def _by_chance(x: Tensor, kind: torch.dtype, seed: int) -> Tensor:
     """One of the two neighbours that 8 bits have, the nearer the likelier. x: float32."""
-    exponent = torch.frexp(x).exponent - 1
-    step = torch.ldexp(
-        torch.ones((), device=x.device),
-        exponent.clamp_min(_SMALLEST_EXPONENT[kind]) - FRACTION_BITS[kind],
-    )
+    exponent = (torch.frexp(x).exponent - 1).clamp_min_(_SMALLEST_EXPONENT[kind])
+    # The power of two by its bits, which is exact everywhere.
+    step = (exponent - FRACTION_BITS[kind] + 127).to(torch.int32).mul_(1 << 23).view(torch.float32)
     draw = torch.Generator(x.device).manual_seed(seed)
     chance = torch.rand(x.shape, generator=draw, device=x.device)
     return (x / step).add_(chance).floor_().mul_(step)

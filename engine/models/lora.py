@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import EffectError, WeightsError
-from engine.models.linear import Fp8Linear, LoraLinear, put
+from engine.models.linear import Fp8Linear, LoraLinear, put, put_tensor
 from engine.models.lora_keys import IMAGE, Reason, Spellings, split
 
 STABILISED = "base_model.model."
@@ -136,7 +136,9 @@ def merge(module: nn.Module, uses: Sequence[LoraUse], without: Collection[str] =
     count = 0
     for name, (owner, last) in _owners(module).items():
         if name not in without and any(use.changes(name) for use in uses):
-            _set(owner, last, name, merged(_value(owner, last), name, uses))
+            value = merged(_value(owner, last), name, uses)
+            _make_own(owner, last)
+            _set(owner, last, name, value)
             count += 1
     return count
 
@@ -284,15 +286,14 @@ class _Kept:
 
     def __init__(self, owner: nn.Module, last: str, name: str, with_factors: bool) -> None:
         self.owner, self.last, self.name, self.with_factors = owner, last, name, with_factors
-        is_eight = isinstance(owner, Fp8Linear) and last == "weight"
-        lasts = (last, "scale") if is_eight else (last,)
-        self._tensors = {last: getattr(owner, last).detach().cpu().clone() for last in lasts}
+        _make_own(owner, last)
+        self._tensors = {part: getattr(owner, part).cpu().clone() for part in _parts(owner, last)}
 
     def restore(self) -> None:
         """Writes it back."""
         with torch.no_grad():
-            for last, tensor in self._tensors.items():
-                getattr(self.owner, last).copy_(tensor)
+            for part, tensor in self._tensors.items():
+                getattr(self.owner, part).copy_(tensor)
 
 
 def _beside(
@@ -350,6 +351,19 @@ def _value(owner: nn.Module, last: str) -> Tensor:
         return owner.widened(torch.float32)
     value: Tensor = getattr(owner, last)
     return value
+
+
+def _parts(owner: nn.Module, last: str) -> tuple[str, ...]:
+    """The tensors that make up a parameter."""
+    is_eight = isinstance(owner, Fp8Linear) and last == "weight"
+    return (last, "scale") if is_eight else (last,)
+
+
+def _make_own(owner: nn.Module, last: str) -> None:
+    """Before a parameter is written to: until now it may be shared with who read the file."""
+    with torch.inference_mode(False), torch.no_grad():
+        for part in _parts(owner, last):
+            put_tensor(owner, part, getattr(owner, part).detach().clone())
 
 
 def _set(owner: nn.Module, last: str, name: str, value: Tensor) -> None:

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
+from engine.models.wan.names import COMPILED, diffusers_name
+
 PREFIXES = (
     *("base_model.model.", "pipe.dit.", "model.", "diffusion_model.", "transformer.", "unet."),
     *("dit.", "module.", "lora_unet_", "lora_transformer_", "lycoris_", "_"),
 )
-COMPILED = "_orig_mod."  # may stand anywhere
 IMAGE = re.compile(
     r"[kv]_img|img_emb|add_[kv]_proj|norm_added_k|image_embedder"  # the second are diffusers'
 )
@@ -30,34 +31,6 @@ _RULES = (
             r"|set_weight|[wb]_norm|lora_(?:A|B|up|down)\.(?:[^.]+\.)?bias)[^/]*$"
         ),
     ),
-)
-# diffusers' names for parts of Wan's, applied one after another.
-_IN_BLOCK = (
-    (r"\.cross_attn\.k_img", ".attn2.add_k_proj"),
-    (r"\.cross_attn\.v_img", ".attn2.add_v_proj"),
-    (r"\.cross_attn\.norm_k_img", ".attn2.norm_added_k"),
-    (r"\.self_attn\.", ".attn1."),
-    (r"\.cross_attn\.", ".attn2."),
-    (r"(\.attn[12]\.)([qkv])(?![a-z_])", r"\1to_\2"),
-    (r"(\.attn[12]\.)o(?![a-z_])", r"\1to_out.0"),
-    (r"\.norm3(?![0-9])", ".norm2"),
-    (r"\.ffn\.0", ".ffn.net.0.proj"),
-    (r"\.ffn\.2", ".ffn.net.2"),
-    (r"\.modulation", ".scale_shift_table"),
-)
-_OUTSIDE = (
-    (r"^time_embedding\.0", "condition_embedder.time_embedder.linear_1"),
-    (r"^time_embedding\.2", "condition_embedder.time_embedder.linear_2"),
-    (r"^time_projection\.1", "condition_embedder.time_proj"),
-    (r"^text_embedding\.0", "condition_embedder.text_embedder.linear_1"),
-    (r"^text_embedding\.2", "condition_embedder.text_embedder.linear_2"),
-    (r"^img_emb\.proj\.0", "condition_embedder.image_embedder.norm1"),
-    (r"^img_emb\.proj\.1", "condition_embedder.image_embedder.ff.net.0.proj"),
-    (r"^img_emb\.proj\.3", "condition_embedder.image_embedder.ff.net.2"),
-    (r"^img_emb\.proj\.4", "condition_embedder.image_embedder.norm2"),
-    (r"^img_emb\.emb_pos", "condition_embedder.image_embedder.pos_embed"),
-    (r"^head\.head", "proj_out"),
-    (r"^head\.modulation", "scale_shift_table"),
 )
 
 
@@ -85,11 +58,11 @@ class Spellings:
     """The names of a model's parameters in every spelling."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = set(names)
+        self._names = dict.fromkeys(names)
         self._of: dict[str, str] = {}
         for name in self._names:
             for whole in (name, name.rpartition(".")[0]):  # a parameter, and whose it is
-                for spelling in (whole, diffusers_name(whole)):
+                for spelling in (whole, diffusers_name(whole) or whole):
                     self._of.setdefault(spelling, whole)
                     self._of.setdefault(spelling.replace(".", "_"), whole)
 
@@ -114,10 +87,3 @@ def less_prefixes(layer: str) -> Iterator[str]:
             return
         layer = layer.removeprefix(prefix)
         yield layer
-
-
-def diffusers_name(name: str) -> str:
-    """Diffusers' name for a parameter or layer of Wan's."""
-    for pattern, text in _IN_BLOCK if name.startswith("blocks.") else _OUTSIDE:
-        name = re.sub(pattern, text, name)
-    return name

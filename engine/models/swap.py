@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from engine.models.linear import put_tensor
+
 ALIGNED_BYTES = 256
 PAGE_BYTES = 4096
 
@@ -158,9 +160,10 @@ class Swap:
 
 
 class _Place(NamedTuple):
-    """Where in a parcel the values of a tensor lie."""
+    """Where in a parcel the values of a tensor lie, and whose it is by what name."""
 
-    tensor: Tensor
+    owner: nn.Module
+    name: str
     begin: int
     size: int
     shape: torch.Size
@@ -173,24 +176,25 @@ class _Parcel:
     def __init__(self, block: nn.Module, device: torch.device) -> None:
         self._places: list[_Place] = []
         at = 0
-        for tensor in _matrices(block):
-            size = tensor.numel() * tensor.element_size()
-            self._places.append(_Place(tensor, at, size, tensor.shape, tensor.dtype))
-            at += _aligned(size)
+        for owner, name, tensor in _tensors(block):
+            if _is_matrix(tensor):
+                size = tensor.numel() * tensor.element_size()
+                self._places.append(_Place(owner, name, at, size, tensor.shape, tensor.dtype))
+                at += _aligned(size)
+            else:
+                put_tensor(owner, name, tensor.detach().to(device))
         with torch.inference_mode(False):
             self.home = _own_pages(at)
-        for place in self._places:
-            _view(self.home, place).copy_(place.tensor.detach())
-            place.tensor.data = _view(self.home, place)  # the memory it had is free again
-        for tensor in (*block.parameters(), *block.buffers()):
-            if not any(tensor is place.tensor for place in self._places):
-                tensor.data = tensor.data.to(device)
+        for place in self._places:  # one by one, so that the memory of each is free again
+            room = _view(self.home, place)
+            room.copy_(getattr(place.owner, place.name).detach())
+            put_tensor(place.owner, place.name, room)
         self.is_pinned, self.close = _pinned(self.home, device)
 
     def point_to(self, buffer: Tensor) -> None:
         """Makes the block use a buffer that has the same bytes."""
         for place in self._places:
-            place.tensor.data = _view(buffer, place)
+            put_tensor(place.owner, place.name, _view(buffer, place))
 
 
 class _Slot:
@@ -235,12 +239,22 @@ def _event() -> "torch.cuda.Event":
 
 
 def _packed_size(block: nn.Module) -> int:
-    return sum(_aligned(t.numel() * t.element_size()) for t in _matrices(block))
+    matrices = [tensor for _, _, tensor in _tensors(block) if _is_matrix(tensor)]
+    return sum(_aligned(tensor.numel() * tensor.element_size()) for tensor in matrices)
 
 
-def _matrices(block: nn.Module) -> list[Tensor]:
-    own = {id(tensor): tensor for tensor in (*block.parameters(), *block.buffers())}
-    return [tensor for tensor in own.values() if sum(size > 1 for size in tensor.shape) >= 2]
+def _tensors(block: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """Parameters and buffers, each with its owner and its name there."""
+    return [
+        (owner, name, tensor)
+        for owner in block.modules()
+        for name, tensor in (*owner._parameters.items(), *owner._buffers.items())
+        if tensor is not None
+    ]
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    return sum(size > 1 for size in tensor.shape) >= 2
 
 
 def _aligned(size: int) -> int:

@@ -17,7 +17,7 @@ RUNNERS: dict[str, Runner] = {}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "flashvsr": ("tests.golden.flashvsr", "tests.golden.wan_vae"),
-    "wan": ("tests.golden.wan_vae", "tests.golden.wan_dit"),
+    "wan": ("tests.golden.wan_vae", "tests.golden.wan_dit", "tests.golden.wan_lora"),
 }
 
 

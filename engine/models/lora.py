@@ -98,17 +98,22 @@ class LoraUse:
 def read_lora(tensors: Mapping[str, Tensor], model: Mapping[str, torch.Size], file: str) -> Lora:
     """The LoRA for a model, from a file's tensors and the shapes of the model's parameters.
 
-    Raises WeightsError where nothing fits. `file` is its name, for messages.
+    Raises WeightsError where nothing fits, or only what happens to be as large in models of another
+    size. `file` is its name, for messages.
     """
     sorting = _Sorting(tensors, model)
     changed = tuple(n for n in model if n in sorting.factors or n in sorting.differences)
     left_out = {r: tuple(sorting.left_out[r]) for r in Reason if r in sorting.left_out}
     used = len(tensors) - sum(map(len, left_out.values()))
     matching = Matching(file, used, changed, left_out)
-    if not changed:
+    if not changed or len(left_out.get(Reason.SIZE, ())) > used:
+        counts = {reason: len(keys) for reason, keys in left_out.items()}
+        main = max(counts, key=lambda reason: counts[reason], default=Reason.UNKNOWN)
+        why = main.value.format(_tensors(counts.get(main, 0)))
         raise WeightsError(
-            " ".join([f"{file} changes nothing of this model.", *matching.sentences()[1:]]),
+            f"{file} does not fit this model: it has {why}.",
             "Choose a LoRA that was made for this model and its size.",
+            "\n".join(matching.sentences()),
         )
     return Lora(sorting.factors, sorting.differences, matching)
 

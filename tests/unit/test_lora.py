@@ -247,13 +247,21 @@ def test_what_is_left_out_is_told_with_its_reason() -> None:
 
 
 def test_a_file_that_changes_nothing_is_refused() -> None:
-    model = filled()
+    strange = {"lora_te_layer.lora_down.weight": torch.ones(2, 64)}
+    with pytest.raises(WeightsError, match=r"te\.safetensors does not fit.*1 tensor for no layer"):
+        read_lora(strange, shapes_of(filled()), "te.safetensors")
+
+
+def test_a_file_for_another_size_is_refused_though_a_bias_fits() -> None:
     wide = {
         "diffusion_model.blocks.0.self_attn.q.lora_A.weight": torch.ones(2, 64),
         "diffusion_model.blocks.0.self_attn.q.lora_B.weight": torch.ones(64, 2),
+        "diffusion_model.head.head.diff_b": torch.ones(16),
     }
-    with pytest.raises(WeightsError, match=r"wide\.safetensors changes nothing.*another size"):
-        read_lora(wide, shapes_of(model), "wide.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"14b does not fit.* 2 tensors for layers of another size"
+    ):
+        read_lora(wide, shapes_of(filled()), "14b")
 
 
 def everywhere(model: nn.Module, seed: int, size: float = 0.3, rank: int = RANK) -> Lora:

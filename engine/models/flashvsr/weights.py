@@ -147,7 +147,9 @@ def load_projector(
     tensors: Mapping[str, Tensor], config: ProjectorConfig, file: str = "", dtype: Dtype = None
 ) -> Projector:
     """LQ_proj_in.ckpt. The rule, v1 or v1.1, is in the config: the file does not tell."""
-    return load_strict(lambda: Projector(config), tensors, file, dtype)
+    projector = load_strict(lambda: Projector(config), tensors, file, dtype)
+    projector.arrange()
+    return projector
 
 
 def load_decoder(

@@ -17,8 +17,9 @@ from engine.filters.pixels import Picture
 from engine.jobs import EffectJob
 from engine.media.info import fingerprint
 from engine.models.attention import default_mode
+from engine.models.flashvsr.colour import Band, Colour
 from engine.models.flashvsr.config import Rule
-from engine.models.flashvsr.pipeline import Band, Colour, Models, Settings, sparsity
+from engine.models.flashvsr.pipeline import Models, Settings, sparsity
 from engine.models.flashvsr.preparation import placement
 from engine.models.flashvsr.segments import Ask, Tiles, restored
 from engine.models.flashvsr.weights import load

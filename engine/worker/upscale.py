@@ -142,6 +142,7 @@ class Upscaler:
             engine.mode,
             torch.device(plan.device),
             dtype,
+            is_narrow=plan.precision == "fp8",
         )
 
 

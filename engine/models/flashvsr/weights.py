@@ -24,7 +24,8 @@ from engine.models.flashvsr.config import (
 from engine.models.flashvsr.decoder import TinyDecoder
 from engine.models.flashvsr.pipeline import Models
 from engine.models.flashvsr.projector import Projector
-from engine.models.flashvsr.transformer import Transformer
+from engine.models.flashvsr.transformer import LARGE_LINEARS, Transformer
+from engine.models.linear import to_fp8
 from engine.models.wan.vae import VaeDecoder
 from engine.models.wan.weights import load_vae_decoder, vae_config
 from engine.models.weights import load_strict, read_tensors
@@ -40,13 +41,19 @@ HEAD = 128  # channels of a head, where nothing tells how many heads there are
 
 
 def load(
-    files: Mapping[str, Path], rule: Rule, mode: str, device: torch.device | str, dtype: Dtype
+    files: Mapping[str, Path],
+    rule: Rule,
+    mode: str,
+    device: torch.device | str,
+    dtype: Dtype,
+    is_narrow: bool = False,
 ) -> Models:
     """The models of a mode, "tiny" or "full", from the files of its parts (see PARTS).
 
     `rule` goes with the weights: their files do not tell. A config.json beside the transformer
     tells its heads. The condition is made here, once, and the layers for it are dropped. What is
     missing, damaged or of another model is a WeightsError.
+    is_narrow: the transformer's large linear layers in 8 bits.
     """
     for name in PARTS[mode]:
         if name not in files:
@@ -72,6 +79,8 @@ def load(
     _fit(path, "latents", latents, config_.out_dim)
     prompt = _prompt(files["prompt"], config_.text_dim)
     shared = transformer.settle(prompt, device)
+    if is_narrow:
+        to_fp8(transformer, *LARGE_LINEARS)
     return Models(transformer.to(device), projector.to(device), decoder.to(device), prompt, shared)
 
 

@@ -7,12 +7,12 @@ made with a look ahead of four. What is missing at the end is the last frame, re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from engine.models.flashvsr.colour import adain, low_band, wavelet
+from engine.models.flashvsr.colour import Band, Colour, recoloured, strengthened
 from engine.models.flashvsr.config import Sparsity, pair_budget, topk_ratio
 from engine.models.flashvsr.decoder import FRAMES, TinyDecoder
 from engine.models.flashvsr.noise import Noise, seeded_noise
@@ -28,9 +28,6 @@ LOOK_AHEAD = 4
 CELL = 8  # pixels along a latent's side
 BLOCK_PIXELS = 128  # pixels along a block's side
 STRIP_ROWS = 64  # of a picture, whose versions are compared at once
-
-Colour = Literal["none", "adain", "wavelet"]
-Band = Literal["whole", "high"]
 
 
 def _nothing() -> None:
@@ -301,30 +298,6 @@ def use_here(*tensors: Tensor) -> None:
     for tensor in tensors:
         if tensor.is_cuda:
             tensor.record_stream(torch.cuda.current_stream(tensor.device))
-
-
-def recoloured(frames: Tensor, source: Tensor, colour: Colour) -> Tensor:
-    """Frames with the colours of their source, both (1, 3, T, H, W)."""
-    if colour == "adain":
-        return adain(frames, source)
-    if colour == "wavelet":
-        return wavelet(frames, source)
-    return frames
-
-
-def strengthened(frames: Tensor, source: Tensor, strength: float, band: Band) -> Tensor:
-    """The source with a part of what changed in the frames, both (1, 3, T, H, W) in -1..1.
-
-    Full strength in the whole band gives the frames, none the source. In the high band the colours
-    stay the source's, as only what lies above the low band changes.
-    """
-    if strength == 1 and band == "whole":
-        return frames
-    change = frames.float() - source.float()
-    if band == "high":
-        low = [low_band(part) for part in change.unbind(2)]
-        change = change - torch.stack(low, dim=2)
-    return source.float() + strength * change
 
 
 def _finished(piece: Piece, place: Placement, settings: Settings) -> list[Tensor]:

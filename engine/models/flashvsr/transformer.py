@@ -106,11 +106,10 @@ class SelfAttention(Projections):
         """
         queries = self._read(slots, turns, grid, ring)
         while queries:
-            mixed = _attended(queries.pop(0), grid, ring, sparsity)
+            made = [self._mixed(queries.pop(0), grid, ring, sparsity)]
             if not queries:
                 ring.trim()
-            mixed = rearrange(mixed, "n k t d -> 1 (k t) (n d)")
-            yield self.o(mixed)
+            yield made.pop()  # not held here while the rest of the block is at work
 
     def _read(
         self, slots: Iterator[Tensor], turns: Turns, grid: Grid, ring: SlotRing
@@ -129,6 +128,13 @@ class SelfAttention(Projections):
             rms_rotate(next(made), self.norm_q.weight, self.norm_q.eps, turn, room)
             queries.append(room)
         return queries
+
+    def _mixed(self, queries: Tensor, grid: Grid, ring: SlotRing, sparsity: Sparsity) -> Tensor:
+        mixed = _attended(queries, grid, ring, sparsity)
+        del queries
+        mixed = rearrange(mixed, "n k t d -> 1 (k t) (n d)")
+        y: Tensor = self.o(mixed)
+        return y
 
 
 class CrossAttention(Projections):

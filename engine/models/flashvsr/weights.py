@@ -25,7 +25,8 @@ from engine.models.flashvsr.config import (
 from engine.models.flashvsr.decoder import TinyDecoder
 from engine.models.flashvsr.pipeline import Models
 from engine.models.flashvsr.projector import Projector
-from engine.models.flashvsr.transformer import Transformer
+from engine.models.flashvsr.transformer import LARGE_LINEARS, Transformer
+from engine.models.linear import to_fp8
 from engine.models.wan.vae import VaeDecoder
 from engine.models.wan.weights import load_vae_decoder, vae_config
 from engine.models.weights import chosen, fill, load_strict, read_tensors
@@ -51,12 +52,14 @@ def load(
     device: torch.device | str,
     dtype: Dtype,
     attention_mode: str = "sdpa",
+    is_narrow: bool = False,
 ) -> Models:
     """The models of a mode, "tiny" or "full", from the files of its parts (see PARTS).
 
     `rule` goes with the weights: their files do not tell. A config.json beside the transformer
     tells its heads. The condition is made here, once, and the layers for it are dropped. What is
     missing, damaged or of another model is a WeightsError.
+    is_narrow: the transformer's large linear layers in 8 bits.
     """
     for name in PARTS[mode]:
         if name not in files:
@@ -89,6 +92,8 @@ def load(
     shared = transformer.settle(prompt, device)
     stays = [name for name in tensors if name not in first]
     fill(transformer, chosen(tensors, stays), dtype, device)
+    if is_narrow:
+        to_fp8(transformer, *LARGE_LINEARS)
     transformer.attend_by(attention_mode)
     return Models(transformer, projector, decoder.to(device), prompt, shared)
 

@@ -17,9 +17,10 @@ from engine.models.attention import (
 )
 from engine.models.flashvsr import steps
 from engine.models.flashvsr.cache import EIGHT_BITS, SlotRing
+from engine.models.flashvsr.colour import recoloured
 from engine.models.flashvsr.decoder import FRAMES, TinyDecoder
 from engine.models.flashvsr.noise import seeded_noise
-from engine.models.flashvsr.pipeline import CELL, chunks, recoloured
+from engine.models.flashvsr.pipeline import CELL, chunks
 from engine.models.flashvsr.projector import ChannelNorm, Projector, ProjectorState
 from engine.models.flashvsr.windows import Grid, rotary_turns
 from engine.models.linear import Fp8Linear

@@ -19,13 +19,12 @@ from engine.jobs import EffectJob
 from engine.media.info import fingerprint
 from engine.models.attention import default_mode, take_warnings
 from engine.models.converted import converted
+from engine.models.flashvsr.colour import Band, Colour
 from engine.models.flashvsr.config import Rule
-from engine.models.flashvsr.pipeline import Band, Colour, Models, Settings, sparsity
+from engine.models.flashvsr.pipeline import Models, Settings, sparsity
 from engine.models.flashvsr.preparation import placement
 from engine.models.flashvsr.segments import Ask, Tiles, restored
-from engine.models.flashvsr.transformer import LARGE_LINEARS
 from engine.models.flashvsr.weights import PARTS, load
-from engine.models.linear import to_fp8
 from engine.models.memory import memory_told
 from engine.models.resident import Key, Resident, key_of
 from engine.planning import DeviceFacts, Plan, plans, stepped_down
@@ -145,10 +144,8 @@ class Upscaler:
             for name, path in self._files(stage).items()
         }
         device = torch.device(plan.device)
-        models = load(files, RULES[engine.family], engine.mode, device, dtype)
-        if plan.precision == "fp8":
-            to_fp8(models.transformer, *LARGE_LINEARS)
-        return models
+        rule, is_narrow = RULES[engine.family], plan.precision == "fp8"
+        return load(files, rule, engine.mode, device, dtype, self._mode, is_narrow)
 
 
 class _Source:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.models import memory
+from engine.models.flashvsr.colour import recoloured
 from engine.models.flashvsr.config import topk_ratio
 from engine.models.flashvsr.noise import seeded_noise
 from engine.models.flashvsr.pipeline import (
@@ -21,7 +22,6 @@ from engine.models.flashvsr.pipeline import (
     LOOK_AHEAD,
     Models,
     Stream,
-    recoloured,
     steps,
 )
 from engine.models.resident import model_bytes

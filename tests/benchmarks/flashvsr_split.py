@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.models.flashvsr import transformer as networks
+from engine.models.flashvsr.colour import recoloured, strengthened
 from engine.models.flashvsr.noise import seeded_noise
 from engine.models.flashvsr.pipeline import (
     CELL,
     Models,
     Settings,
     Stepping,
-    recoloured,
     steps,
-    strengthened,
 )
 from engine.models.flashvsr.preparation import Placement, fitted, signal, to_picture
 from tests.benchmarks.flashvsr_models import Clip

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.models.attention import block_mask, local_blocks
 from engine.models.flashvsr.cache import SlotRing
-from engine.models.flashvsr.colour import adain, wavelet
+from engine.models.flashvsr.colour import adain, recoloured, wavelet
 from engine.models.flashvsr.config import (
     DecoderConfig,
     ProjectorConfig,
@@ -19,7 +19,7 @@ from engine.models.flashvsr.config import (
     pair_budget,
 )
 from engine.models.flashvsr.decoder import DecoderState
-from engine.models.flashvsr.pipeline import CELL, Models, Settings, chunks, recoloured
+from engine.models.flashvsr.pipeline import CELL, Models, Settings, chunks
 from engine.models.flashvsr.preparation import placement, prepared, scaled_size
 from engine.models.flashvsr.projector import Projector, ProjectorState
 from engine.models.flashvsr.transformer import (

@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from engine.models.cuts import Shots  # noqa: E402
+from engine.models.flashvsr.colour import recoloured  # noqa: E402
 from engine.models.flashvsr.noise import seeded_noise  # noqa: E402
 from engine.models.flashvsr.pipeline import (  # noqa: E402
     Models,
     Settings,
     Stepping,
     Stream,
-    recoloured,
     steps,
     upscaled,
 )

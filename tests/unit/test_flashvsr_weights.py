@@ -22,6 +22,7 @@ from engine.models.flashvsr.weights import (  # noqa: E402
     projector_config,
     transformer_config,
 )
+from engine.models.linear import Fp8Linear  # noqa: E402
 from engine.models.wan.config import VAE_VARIANTS, VaeConfig  # noqa: E402
 from engine.models.wan.vae import Vae, VaeDecoder  # noqa: E402
 from engine.models.wan.weights import vae_config  # noqa: E402
@@ -103,6 +104,19 @@ def test_all_files_make_the_models_they_were_made_of(
     # The loaded decoder is merged, so its last bits differ.
     steps = [(a.short() - b.short()).abs().max() for a, b in zip(ours, theirs, strict=True)]
     assert max(steps) <= 1
+
+
+def test_large_linear_layers_may_be_narrow(files: dict[str, Path]) -> None:
+    wide, narrow = (
+        load(files, "v1.1", "tiny", "cpu", torch.float32, is_narrow=on) for on in (False, True)
+    )
+    narrowed = [m for m in narrow.transformer.modules() if isinstance(m, Fp8Linear)]
+    assert len(narrowed) == 8 * narrow.transformer.config.layers
+    clip, place = list(shot(3, 1, 32, 32).pictures(0, 1)), placement(128, 128)
+    ours, theirs = (
+        next(iter(upscaled(m, clip, place, Settings(SPARSITY)))) for m in (wide, narrow)
+    )
+    assert 0 < (ours.float() - theirs.float()).abs().mean() < 10
 
 
 def test_full_mode_needs_the_vae_and_not_the_decoder(files: dict[str, Path]) -> None:

@@ -1,4 +1,6 @@
-"""Colours of the low-quality frames given back to the decoded ones, frame by frame."""
+"""What decoded frames take back of their source: its colours, and a part of what was changed."""
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +8,33 @@ from torch import Tensor
 
 LEVELS = 5
 EPS = 1e-5
+
+Colour = Literal["none", "adain", "wavelet"]
+Band = Literal["whole", "high"]
+
+
+def recoloured(frames: Tensor, source: Tensor, colour: Colour) -> Tensor:
+    """Frames with the colours of their source, both (1, 3, T, H, W)."""
+    if colour == "adain":
+        return adain(frames, source)
+    if colour == "wavelet":
+        return wavelet(frames, source)
+    return frames
+
+
+def strengthened(frames: Tensor, source: Tensor, strength: float, band: Band) -> Tensor:
+    """The source with a part of what changed in the frames, both (1, 3, T, H, W) in -1..1.
+
+    Full strength in the whole band gives the frames, none the source. In the high band the colours
+    stay the source's, as only what lies above the low band changes.
+    """
+    if strength == 1 and band == "whole":
+        return frames
+    change = frames.float() - source.float()
+    if band == "high":
+        low = [low_band(part) for part in change.unbind(2)]
+        change = change - torch.stack(low, dim=2)
+    return source.float() + strength * change
 
 
 def adain(frames: Tensor, source: Tensor, eps: float = EPS) -> Tensor:

@@ -7,12 +7,12 @@ made with a look ahead of four. What is missing at the end is the last frame, re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from engine.models.flashvsr.colour import adain, low_band, wavelet
+from engine.models.flashvsr.colour import Band, Colour, recoloured, strengthened
 from engine.models.flashvsr.config import Sparsity, pair_budget, topk_ratio
 from engine.models.flashvsr.decoder import FRAMES, TinyDecoder
 from engine.models.flashvsr.noise import Noise, seeded_noise
@@ -28,9 +28,6 @@ LOOK_AHEAD = 4
 CELL = 8  # pixels along a latent's side
 BLOCK_PIXELS = 128  # pixels along a block's side
 STRIP_ROWS = 64  # of a picture, whose versions are compared at once
-
-Colour = Literal["none", "adain", "wavelet"]
-Band = Literal["whole", "high"]
 
 
 def _nothing() -> None:
@@ -246,7 +243,7 @@ class Stream:
         """As `step`, but what is decoded comes latent by latent, when it is asked for."""
         count = LATER_LATENTS if self._start else FIRST_LATENTS
         self._resume()
-        tokens, self._projector = self._models.projector(sent(ahead, self._device), self._projector)
+        tokens, _ = self._models.projector(sent(ahead, self._device), self._projector)
         drawn = sent(noise(self._start, count), self._device)
         velocity = self._models.transformer(
             drawn.to(self._dtype),
@@ -262,13 +259,13 @@ class Stream:
         if self._is_parked:
             self._waiting = Waiting(self._rings[0].places.taken_out())
             self._projection = Waiting(self._projector.tensors)
-            self._projector = self._projector.of([])
+            self._projector.put([])
         return latents, self._decoded(latents, sent(source, self._device))
 
     def _resume(self) -> None:
         if self._is_parked:
             self._rings[0].places.put_back(self._waiting.back())
-            self._projector = self._projector.of(self._projection.back())
+            self._projector.put(self._projection.back())
             self._waiting = self._projection = Waiting([])
 
     @torch.no_grad()
@@ -290,8 +287,7 @@ class Stream:
         if isinstance(decoder, TinyDecoder):
             weight = next(decoder.parameters())
             unit: Tensor
-            shown = signal(source, weight.dtype)
-            unit, self._decoder = decoder(latent.to(weight), shown, self._decoder)
+            unit, self._decoder = decoder(latent.to(weight), source, self._decoder)
             return unit.float().mul_(2).sub_(1)
         frames, self._decoder = decode_chunk(decoder, latent, self._decoder or None)
         return frames.clamp_(-1, 1)
@@ -302,30 +298,6 @@ def use_here(*tensors: Tensor) -> None:
     for tensor in tensors:
         if tensor.is_cuda:
             tensor.record_stream(torch.cuda.current_stream(tensor.device))
-
-
-def recoloured(frames: Tensor, source: Tensor, colour: Colour) -> Tensor:
-    """Frames with the colours of their source, both (1, 3, T, H, W)."""
-    if colour == "adain":
-        return adain(frames, source)
-    if colour == "wavelet":
-        return wavelet(frames, source)
-    return frames
-
-
-def strengthened(frames: Tensor, source: Tensor, strength: float, band: Band) -> Tensor:
-    """The source with a part of what changed in the frames, both (1, 3, T, H, W) in -1..1.
-
-    Full strength in the whole band gives the frames, none the source. In the high band the colours
-    stay the source's, as only what lies above the low band changes.
-    """
-    if strength == 1 and band == "whole":
-        return frames
-    change = frames.float() - source.float()
-    if band == "high":
-        low = [low_band(part) for part in change.unbind(2)]
-        change = change - torch.stack(low, dim=2)
-    return source.float() + strength * change
 
 
 def _finished(piece: Piece, place: Placement, settings: Settings) -> list[Tensor]:

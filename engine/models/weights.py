@@ -84,7 +84,7 @@ def load_strict(
     module.requires_grad_(False).eval()
     expected = module.state_dict()
     _check(expected, tensors, file or "The weights")
-    tensors = _prepared(tensors, dtype, device, layout)
+    tensors = placed(tensors, dtype, device, layout)
     module.load_state_dict(tensors, strict=True, assign=True)
     own = [*module.named_parameters(), *module.named_buffers()]
     unfilled = [name for name, t in own if t.is_meta and name not in tensors]
@@ -125,13 +125,13 @@ def _stored(names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Stored:
     )
 
 
-def _prepared(
+def placed(
     tensors: Mapping[str, Tensor],
-    dtype: torch.dtype | None,
-    device: torch.device | str | None,
-    layout: torch.memory_format | None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    layout: torch.memory_format | None = None,
 ) -> dict[str, Tensor]:
-    """The tensors as the module takes them; what is right as it is stays as it is."""
+    """The tensors as `load_strict` gives them to a module; what is right stays as it is."""
     result = dict(tensors)
     places = places_of(tensors)
     by_ring: dict[str, Tensor] = {}

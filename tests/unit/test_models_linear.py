@@ -10,6 +10,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from engine.models.linear import (  # noqa: E402
     EIGHT_BITS,
+    Fp8Form,
     Fp8Linear,
     multiplies,
     rows_to_eight_bits,
@@ -59,6 +60,33 @@ def test_activations_in_eight_bits_cost_another(linear: nn.Linear) -> None:
     packed, scale = rows_to_eight_bits(x)
     widened = nn.functional.linear(packed.float() * scale, eight.widened(x.dtype), linear.bias)
     torch.testing.assert_close(made, widened, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(TORCH < (2, 13), reason="older torch has no such product on a processor")
+@pytest.mark.parametrize("scales", ["row", "tensor", "none"])
+def test_products_know_every_way_of_scaling(linear: nn.Linear, scales: str) -> None:
+    x = torch.randn(50, 512)
+    eight = Fp8Linear(linear, Fp8Form(scales=scales))  # type: ignore[arg-type]
+    packed, scale = rows_to_eight_bits(x)
+    made = eight.product((packed, scale), torch.float32)
+    widened = nn.functional.linear(packed.float() * scale, eight.widened(x.dtype), linear.bias)
+    torch.testing.assert_close(made, widened, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA card")
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2])
+@pytest.mark.parametrize("scales", ["row", "tensor", "none"])
+def test_a_card_computes_what_the_widened_weights_do(
+    linear: nn.Linear, kind: torch.dtype, scales: str
+) -> None:
+    x = torch.randn(50, 512).cuda().bfloat16()
+    fast, plain = (
+        Fp8Linear(linear, Fp8Form(kind, scales, is_fast)).cuda()  # type: ignore[arg-type]
+        for is_fast in (True, False)
+    )
+    assert not plain.multiplies(x)
+    assert error(fast(x).float(), plain(x).float()) < (0.06 if fast.multiplies(x) else 1e-6)
 
 
 def test_rows_keep_each_value_within_a_sixteenth() -> None:

@@ -1,13 +1,13 @@
 """The stage between noise and clean latents: Wan's transformer under a sampler."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.models.guidance import guided
 from engine.models.noise import noise_of_steps
@@ -26,6 +26,18 @@ NEGATIVE: Role = -1
 TeaKey: TypeAlias = tuple[tuple[Role, ...], Window]
 
 STAGE = "denoise"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A transformer where it computes. `blocks`: what gives its blocks one by one, if not itself.
+
+    `set_step`: told the number of each step before it; LoRAs may have other strengths then.
+    """
+
+    model: Transformer
+    blocks: Iterable[nn.Module] | None = None
+    set_step: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,7 @@ class Kept:
 
 
 def denoised(
-    model: Transformer,
+    ready: Ready,
     ask: Ask,
     prompts: Prompts,
     made: Conditions,
@@ -101,9 +113,9 @@ def denoised(
 
     `report` is told after every block, and so is where a run is cancelled.
     """
-    device = model.patch_embedding.weight.device
+    device = ready.model.patch_embedding.weight.device
     kept = begin.to(device) if isinstance(begin, Kept) else Kept(State(begin.to(device)), {})
-    run = _Run(model, ask, prompts, made, kept, report, keeps_keys)
+    run = _Run(ready, ask, prompts, made, kept, report, keeps_keys)
 
     def finished(state: State) -> None:
         run.finish(state.done)
@@ -123,7 +135,7 @@ class _Run:
 
     def __init__(
         self,
-        model: Transformer,
+        ready: Ready,
         ask: Ask,
         prompts: Prompts,
         made: Conditions,
@@ -131,7 +143,8 @@ class _Run:
         report: Report,
         keeps_keys: bool,
     ) -> None:
-        self._model = model
+        self._ready = ready
+        self._model = ready.model
         self._ask = ask
         self._prompts = prompts
         self._made = made
@@ -153,6 +166,8 @@ class _Run:
 
     def velocity(self, x: Tensor, step: Step, window: Window) -> Tensor:
         """Of one window, under guidance. x: (1, C, n, h, w)."""
+        if self._ready.set_step is not None:
+            self._ready.set_step(step.index)
         given = None if self._given is None else window_condition(self._given, window)
         enhance = self._ask.enhance
 
@@ -167,6 +182,7 @@ class _Run:
                 step.index,
                 given=given,
                 enhance=None if enhance is None else enhance.at(step.index, step.count),
+                blocks=self._ready.blocks,
                 riflex=Riflex(self._ask.riflex, len(window)) if self._ask.riflex else None,
                 on_block=self._on_block,
             )

@@ -5,7 +5,7 @@ only in what the model is given beside noise. Each stage takes its model from `P
 back, so that one is on the card at a time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -25,7 +25,7 @@ from engine.models.wan.conditioning import (
     roughened,
 )
 from engine.models.wan.config import VAE_VARIANTS, TransformerConfig
-from engine.models.wan.denoising import Kept, denoised
+from engine.models.wan.denoising import Kept, Ready, denoised
 from engine.models.wan.image_encoder import ImageEncoder, encode_images
 from engine.models.wan.transformer import Transformer
 from engine.models.wan.vae import Vae, decode_stream, encode_stream
@@ -45,7 +45,7 @@ class Parts(Protocol):
 
     def vae(self) -> AbstractContextManager[Vae]: ...
 
-    def transformer(self) -> AbstractContextManager[Transformer]: ...
+    def transformer(self) -> AbstractContextManager[Ready]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +74,11 @@ class WanModels:
         """The VAE."""
         return on_device(self.vae_model, self.device)
 
-    def transformer(self) -> AbstractContextManager[Transformer]:
+    @contextmanager
+    def transformer(self) -> Iterator[Ready]:
         """The transformer."""
-        return on_device(self.transformer_model, self.device)
+        with on_device(self.transformer_model, self.device):
+            yield Ready(self.transformer_model)
 
 
 def encoded_prompts(
@@ -232,20 +234,13 @@ def latents(
 
     begin: latents from `first_latents`, or what was kept of the same run.
     """
-    with parts.transformer() as model:
+    with parts.transformer() as ready:
         return denoised(
-            model,
-            ask,
-            prompts,
-            made,
-            begin,
-            report,
-            after,
-            keeps_keys=means.keeps_keys,
+            ready, ask, prompts, made, begin, report, after, keeps_keys=means.keeps_keys
         )
 
 
-def frames(parts: Parts, found: Tensor, means: Means, report: Report) -> Iterator[Tensor]:
+def frames(parts: Parts, found: Tensor, means: Means, report: Report) -> Generator[Tensor]:
     """Frames of the latents in chunks, (3, n, H, W) in -1..1, each as soon as it is decoded."""
     count = found.shape[2]
     with parts.vae() as vae:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from engine.library.found import listed
 from engine.media.info import fingerprint
 from engine.media.output import writing
 from engine.media.picture import SUFFIXES, write_picture
-from engine.media.writer import Mp4Writer
+from engine.media.writer import LosslessWriter, Mp4Writer
 from engine.models.attention import take_warnings
 from engine.models.memory import memory_told
 from engine.models.resident import Resident
@@ -57,6 +58,7 @@ from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_i
 VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
 ROWS_BYTES = 256_000_000  # of prompts, in memory
 SLOW = "It ran on the processor: a card would be many times faster."
+LOSSLESS = ".mkv"
 ALIKE = 1e-4  # noise levels that are the same
 
 
@@ -268,13 +270,20 @@ class _Work:
                 self._write_film(path, _pictures(chunks))
 
     def _write_film(self, path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
-        rate = self._job.rate
-        options = ExportOptions(crf=int(self.values["crf"]), preset="medium")
-        size = self.ask.width, self.ask.height
-        writer = Mp4Writer(path, *size, rate, options, False, self._metadata())
+        rate, size = self._job.rate, (self.ask.width, self.ask.height)
+        writer: Mp4Writer | LosslessWriter
+        if path.suffix.lower() == LOSSLESS:
+            writer = LosslessWriter(path, *size, rate)
+        else:
+            options = ExportOptions(crf=int(self.values["crf"]), preset="medium")
+            writer = Mp4Writer(path, *size, rate, options, False, self._metadata())
         try:
             for number, picture in enumerate(pictures):
-                writer.write(from_rgb8(picture), number / rate, 1 / rate)
+                planes = from_rgb8(picture)
+                if isinstance(writer, LosslessWriter):
+                    writer.write(planes)
+                else:
+                    writer.write(planes, number / rate, 1 / rate)
         except BaseException:
             writer.abandon()
             raise
@@ -326,15 +335,23 @@ def _shape(job: GenerateJob, samples: Samples) -> Shape:
     """Size and length: as asked, else of what is given."""
     frames, width, height = job.frames, job.width, job.height
     source: tuple[int, int] | None = None
+    notes: list[str] = []
     if job.video is not None:
         source = size_of(job.video.path)
-        frames = min(frames, clip_frames(job.video, job.rate))
+        there = clip_frames(job.video, job.rate)
+        if there > frames:
+            seconds = float(frames / job.rate)
+            notes.append(
+                f"Of the clip’s {there} frames the first {frames} were used, {seconds:.1f} s."
+            )
+        frames = min(frames, there)
     elif job.first is not None:
         source = size_of(job.first.path)
     given = samples.latents if samples.latents is not None else samples.noise
     if given is not None and source is None and not width:
         width, height = CELL * given.shape[4], CELL * given.shape[3]
-    return shape_of(job.mode, width, height, frames, source, job.area)
+    shape = shape_of(job.mode, width, height, frames, source, job.area)
+    return msgspec.structs.replace(shape, notes=(*shape.notes, *notes))
 
 
 def _check_given(job: GenerateJob) -> None:
@@ -350,8 +367,11 @@ def _check_given(job: GenerateJob) -> None:
 
 
 def _check_output(path: Path) -> None:
-    if path.suffix.lower() not in (".mp4", *SUFFIXES):
-        raise OutputError(f"«{path.name}» is no name for a result.", "End it with .mp4 or .png.")
+    if path.suffix.lower() not in (".mp4", LOSSLESS, *SUFFIXES):
+        raise OutputError(
+            f"«{path.name}» is no name for a result.",
+            "End it with .mp4, .mkv (without loss), .png or .jpg.",
+        )
 
 
 def _made_by(modes: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.errors import Cancelled, EffectError, EngineError, OutputError
+from engine.errors import Cancelled, EffectError, EngineError, OutputError, WeightsError
 from engine.files import write_whole
 from engine.generation import Mode, Shape, resolved, shape_of
 from engine.jobs import ExportOptions, GenerateJob, JobResult, SourcePicture
@@ -26,7 +26,7 @@ from engine.media.picture import SUFFIXES, write_picture
 from engine.media.writer import LosslessWriter, Mp4Writer
 from engine.models.attention import take_warnings
 from engine.models.memory import memory_told
-from engine.models.resident import Resident
+from engine.models.resident import Key, Resident, key_of
 from engine.models.samplers import State
 from engine.models.text.prompts import PromptCache
 from engine.models.text.tokens import Tokenizer
@@ -69,13 +69,15 @@ class Generator:
         self._resident = resident
         self._tokenizers: dict[tuple[str, int, int], Tokenizer] = {}
         self._prompts: dict[str, PromptCache] = {}
+        self._facts: dict[Key, Facts] = {}
 
     def run(self, job: GenerateJob, device: DeviceFacts, report: Report) -> JobResult:
         """Makes the file. Raises EngineError and Cancelled."""
         _check_output(Path(job.output))
         began = time.monotonic()
         with torch.inference_mode():
-            work = _Work(job, device, self._resident, self.tokenizer)
+            known = self.facts({name: Path(path) for name, path in job.models.files.items()})
+            work = _Work(job, device, self._resident, self.tokenizer, known)
             prompts = self._prompts.setdefault(
                 job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
             )
@@ -91,6 +93,18 @@ class Generator:
             made=work.made,
             notes=tuple(dict.fromkeys([*work.notes, *take_warnings()])),
         )
+
+    def facts(self, files: dict[str, Path]) -> Facts:
+        """Of a set of files; read once. Raises WeightsError."""
+        for path in files.values():
+            if not path.is_file():
+                raise WeightsError(
+                    f"{path.name} is not where it was: {path}.", "Look at Preferences, Weights."
+                )
+        key = key_of([path for _, path in sorted(files.items())], None, "cpu", sorted(files))
+        if key not in self._facts:
+            self._facts[key] = facts(files)
+        return self._facts[key]
 
     def tokenizer(self, path: Path) -> Tokenizer:
         """Of a file of the text encoder; read once. Raises WeightsError."""
@@ -110,11 +124,12 @@ class _Work:
         device: DeviceFacts,
         resident: Resident,
         tokenizer: Callable[[Path], Tokenizer],
+        known: Facts,
     ) -> None:
         self._job = job
         files = {name: Path(path) for name, path in job.models.files.items()}
         self._files = files
-        self._facts: Facts = facts(files)
+        self._facts = known
         if job.mode not in self._facts.modes:
             raise EffectError(
                 f"{files['transformer'].name} cannot do this: it makes "

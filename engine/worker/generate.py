@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.errors import Cancelled, EffectError, EngineError, OutputError, WeightsError
+from engine.errors import (
+    Cancelled,
+    EffectError,
+    EngineError,
+    OutOfMemory,
+    WeightsError,
+)
 from engine.files import write_whole
 from engine.generation import Mode, Shape, resolved, shape_of
-from engine.jobs import ExportOptions, GenerateJob, JobResult, SourcePicture
+from engine.jobs import GenerateJob, JobResult, SourcePicture
 from engine.library.found import listed
 from engine.media.info import fingerprint
 from engine.media.output import writing
-from engine.media.picture import SUFFIXES, write_picture
-from engine.media.writer import LosslessWriter, Mp4Writer
+from engine.media.picture import SUFFIXES
 from engine.models.attention import take_warnings
 from engine.models.memory import memory_told
 from engine.models.resident import Key, Resident, key_of
@@ -38,7 +41,6 @@ from engine.models.wan.pipeline import conditions, encoded_prompts, first_latent
 from engine.models.wan.preview import preview
 from engine.planning import DeviceFacts
 from engine.progress import Report
-from engine.render.frame import from_rgb8
 from engine.timeline.parameters import Value
 from engine.wan_parameters import NO_PIXELS
 from engine.wan_rules import CELL, latent_frames
@@ -51,14 +53,14 @@ from engine.worker.given import (
     samples_of,
     size_of,
 )
+from engine.worker.results import Film, check_name, write_result
 from engine.worker.unfinished import Unfinished, identity
-from engine.worker.wan_parts import HeldParts, Way, way_of
+from engine.worker.wan_parts import HeldParts, Way, smaller, way_of, went_on
 from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_in
 
 VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
 ROWS_BYTES = 256_000_000  # of prompts, in memory
 SLOW = "It ran on the processor: a card would be many times faster."
-LOSSLESS = ".mkv"
 ALIKE = 1e-4  # noise levels that are the same
 
 
@@ -73,7 +75,7 @@ class Generator:
 
     def run(self, job: GenerateJob, device: DeviceFacts, report: Report) -> JobResult:
         """Makes the file. Raises EngineError and Cancelled."""
-        _check_output(Path(job.output))
+        check_name(Path(job.output))
         began = time.monotonic()
         with torch.inference_mode():
             known = self.facts({name: Path(path) for name, path in job.models.files.items()})
@@ -81,9 +83,15 @@ class Generator:
             prompts = self._prompts.setdefault(
                 job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
             )
-            with _half_sums(work.way), memory_told(work.way.device):
-                found = work.latents(prompts, report)
-                work.write(found, report)
+            while True:
+                try:
+                    with _half_sums(work.way), memory_told(work.way.device):
+                        work.write(work.latents(prompts, report), report)
+                    break
+                except OutOfMemory:
+                    if not work.step_down():
+                        raise
+                self._resident.clear()
         return JobResult(
             output=job.output,
             frames=work.shape.frames,
@@ -198,6 +206,16 @@ class _Work:
             )
         self.ask = replace(self.ask, start_step=step, strength=1.0)
 
+    def step_down(self) -> bool:
+        """Goes over to a way that needs less memory; False where there is none."""
+        blocks = self._facts.transformer.layers
+        less = smaller(self.way, blocks)
+        if less is None:
+            return False
+        self.way = self._parts.way = less
+        self.notes.append(went_on(less, blocks))
+        return True
+
     # The stages
 
     def latents(self, cache: PromptCache, report: Report) -> Tensor:
@@ -213,7 +231,7 @@ class _Work:
             self.notes.append(f"Went on after step {begin.state.done} of {steps}.")
         positive, negative = prompts_in(job, self.ask, self.shape)
         prompts: Prompts = encoded_prompts(parts, positive, negative, report, cache, parts.text_key)
-        given = self._given()
+        given = self._given(is_new=begin is None)
         made: Conditions = conditions(
             parts,
             self.ask,
@@ -225,10 +243,9 @@ class _Work:
         )
         channels = self._facts.transformer.out_dim
         start = begin or first_latents(self.ask, given, made, channels)
-        first = begin.state.done if begin is not None else 0
 
         def after(now: Kept) -> None:
-            self.made = now.state.done - first
+            self.made += 1
             kept.put(now)
             clean = now.state.clean
             if clean is not None:
@@ -237,7 +254,8 @@ class _Work:
                 report.preview(label, lambda: preview(clean, middle))
 
         try:
-            found = latents(parts, self.ask, prompts, made, start, self._means, report, after)
+            with memory_told(self.way.device):
+                found = latents(parts, self.ask, prompts, made, start, self._means, report, after)
         except (Cancelled, EngineError):
             kept.flush()
             raise
@@ -248,7 +266,8 @@ class _Work:
     def _without_appended(self, found: Tensor) -> Tensor:
         return found[:, :, : latent_frames(self.shape.frames)]
 
-    def _given(self) -> Given:
+    def _given(self, is_new: bool) -> Given:
+        """Pictures, and what a new run begins with."""
         job, ask = self._job, self.ask
         size = ask.width, ask.height
         fit = str(self.values["fit"])
@@ -258,7 +277,7 @@ class _Work:
             return None if source is None else picture_of(source, size, is_cut)
 
         video = None
-        if job.video is not None:
+        if job.video is not None and is_new:
             chunk = self._means.encode_chunk
             video = clip_chunks(job.video, job.rate, ask.frames, size, is_cut, chunk)
         return Given(
@@ -278,31 +297,9 @@ class _Work:
             data = save({"latents": found.cpu().contiguous(), "sigma": level})
             with writing(Path(job.latents)):
                 write_whole(Path(job.latents), data)
+        film = Film(job.rate, int(self.values["crf"]), self._metadata())
         with closing(frames(self._parts, found, self._means, report)) as chunks:
-            if path.suffix.lower() in SUFFIXES:
-                write_picture(path, next(_pictures(chunks)))
-            else:
-                self._write_film(path, _pictures(chunks))
-
-    def _write_film(self, path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
-        rate, size = self._job.rate, (self.ask.width, self.ask.height)
-        writer: Mp4Writer | LosslessWriter
-        if path.suffix.lower() == LOSSLESS:
-            writer = LosslessWriter(path, *size, rate)
-        else:
-            options = ExportOptions(crf=int(self.values["crf"]), preset="medium")
-            writer = Mp4Writer(path, *size, rate, options, False, self._metadata())
-        try:
-            for number, picture in enumerate(pictures):
-                planes = from_rgb8(picture)
-                if isinstance(writer, LosslessWriter):
-                    writer.write(planes)
-                else:
-                    writer.write(planes, number / rate, 1 / rate)
-        except BaseException:
-            writer.abandon()
-            raise
-        writer.finish()
+            write_result(path, (self.ask.width, self.ask.height), chunks, film)
 
     def _metadata(self) -> dict[str, str]:
         """What the file says of itself."""
@@ -338,14 +335,6 @@ class _Work:
         }
 
 
-def _pictures(chunks: Iterator[Tensor]) -> Iterator[NDArray[np.uint8]]:
-    """Frames (3, n, H, W) in -1..1 as pictures, (H, W, 3)."""
-    for chunk in chunks:
-        bytes_ = ((chunk + 1) * 127.5).round().clamp(0, 255).byte()
-        for picture in bytes_.permute(1, 2, 3, 0).contiguous().cpu():
-            yield picture.numpy()
-
-
 def _shape(job: GenerateJob, samples: Samples) -> Shape:
     """Size and length: as asked, else of what is given."""
     frames, width, height = job.frames, job.width, job.height
@@ -379,14 +368,6 @@ def _check_given(job: GenerateJob) -> None:
     is_there, what = needs.get(job.mode, (True, ""))
     if not is_there:
         raise EffectError(f"{job.title} needs {what}.", "Choose one.")
-
-
-def _check_output(path: Path) -> None:
-    if path.suffix.lower() not in (".mp4", LOSSLESS, *SUFFIXES):
-        raise OutputError(
-            f"«{path.name}» is no name for a result.",
-            "End it with .mp4, .mkv (without loss), .png or .jpg.",
-        )
 
 
 def _made_by(modes: tuple[str, ...]) -> str:

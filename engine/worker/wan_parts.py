@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -101,6 +101,25 @@ def way_of(
     )
 
 
+def smaller(way: Way, blocks: int) -> Way | None:
+    """The next way that needs less of a card's memory and gives the same; None for no other."""
+    if way.device.type == "cpu":
+        return None
+    if not way.waits:
+        return replace(way, waits=True)
+    half = blocks // 2
+    if way.swapped < blocks:
+        return replace(way, swapped=half if way.swapped < half else blocks)
+    return None
+
+
+def went_on(way: Way, blocks: int) -> str:
+    """What is said when memory ran out and the job goes on by `way`."""
+    if way.swapped:
+        return f"Not enough memory: went on with {way.swapped} of {blocks} blocks swapped."
+    return "Not enough memory: went on with models that wait in the computer's memory."
+
+
 class HeldParts:
     """`Parts` of a job, in `resident` between jobs."""
 
@@ -114,7 +133,7 @@ class HeldParts:
         config: TransformerConfig,
     ) -> None:
         self._files = files
-        self._way = way
+        self.way = way
         self._resident = resident
         self._tokenizer = tokenizer
         self._chosen = tuple(loras)
@@ -123,12 +142,12 @@ class HeldParts:
     @property
     def text_key(self) -> Key:
         """Of what prompts become rows by."""
-        return self._key("text", self._way.side_dtype, self._tokenizer.origin)
+        return self._key("text", self.way.side_dtype, self._tokenizer.origin)
 
     @contextmanager
     def text(self) -> Iterator[TextEncoder]:
         """The text encoder and its tokenizer."""
-        way, path = self._way, self._files["text"]
+        way, path = self.way, self._files["text"]
 
         def load() -> TextEncoder:
             return load_text(path, way.side_dtype, self._place, self._tokenizer)
@@ -142,7 +161,7 @@ class HeldParts:
     @contextmanager
     def image(self) -> Iterator[ImageEncoder]:
         """The image encoder."""
-        way, path = self._way, self._files["image"]
+        way, path = self.way, self._files["image"]
         key = self._key("image", way.side_dtype)
 
         def load() -> ImageEncoder:
@@ -154,7 +173,7 @@ class HeldParts:
     @contextmanager
     def vae(self) -> Iterator[Vae]:
         """The VAE."""
-        way, path = self._way, self._files["vae"]
+        way, path = self.way, self._files["vae"]
         key = self._key("vae", way.vae_dtype)
 
         def load() -> Vae:
@@ -166,7 +185,7 @@ class HeldParts:
     @contextmanager
     def transformer(self) -> Iterator[Ready]:
         """The transformer with its LoRAs; its blocks may wait elsewhere."""
-        way, path = self._way, self._files["transformer"]
+        way, path = self.way, self._files["transformer"]
         merged = self.loras if way.merges else []
         place = None if way.swapped else self._place
         chosen: tuple[Hashable, ...] = self._chosen if merged else ()
@@ -190,7 +209,7 @@ class HeldParts:
     @contextmanager
     def _placed(self, model: Transformer) -> Iterator[Iterable[nn.Module] | None]:
         """Where it computes; what gives its blocks, where some of them wait."""
-        way, blocks = self._way, list(model.blocks)
+        way, blocks = self.way, list(model.blocks)
         if not way.swapped:
             with on_device(model, way.device):
                 yield None
@@ -205,8 +224,8 @@ class HeldParts:
     @property
     def _place(self) -> torch.device | None:
         """Where models are read to; None: they stay in their files until they are used."""
-        return None if self._way.waits else self._way.device
+        return None if self.way.waits else self.way.device
 
     def _key(self, part: str, dtype: torch.dtype, *options: Hashable) -> Key:
-        place = "waits" if self._way.waits else "stays"
-        return key_of([self._files[part]], dtype, self._way.device, (part, place, *options))
+        place = "waits" if self.way.waits else "stays"
+        return key_of([self._files[part]], dtype, self.way.device, (part, place, *options))

@@ -1,5 +1,6 @@
 """Wan's jobs in this process: what is shared between them, and that no means changes a pixel."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from engine.errors import WeightsError  # noqa: E402
-from engine.generation import Mode  # noqa: E402
+from engine.generation import Mode, resolved  # noqa: E402
 from engine.jobs import (  # noqa: E402
     GenerateJob,
     JobResult,
@@ -30,7 +31,7 @@ from engine.models.wan.teacache import TeaState  # noqa: E402
 from engine.models.wan.vae import decode, encode  # noqa: E402
 from engine.planning import DeviceFacts  # noqa: E402
 from engine.progress import Silent  # noqa: E402
-from engine.worker import wan_parts  # noqa: E402
+from engine.worker import generate, wan_parts  # noqa: E402
 from engine.worker.generate import Generator  # noqa: E402
 from engine.worker.given import clip_chunks  # noqa: E402
 from engine.worker.wan_settings import LAYOUTS  # noqa: E402
@@ -227,6 +228,45 @@ def test_a_file_that_has_gone_is_told_by_name(
     gone = job_of(weights, tmp_path, models=ModelFiles(family="wan2.1-t2v-1.3b", files=files))
     with pytest.raises(WeightsError, match=r"umt5\.pth is not where it was"):
         generator.run(gone, CPU, Silent())
+
+
+def test_a_card_too_small_gets_smaller_ways() -> None:
+    values = resolved({}, Mode.TEXT, "wan2.1-t2v-14b", 832, 480)
+    card = DeviceFacts(kind="cuda", name="a card", free_bytes=1 << 40, capability=(8, 9))
+    way: wan_parts.Way | None = wan_parts.way_of(values, NeuralOptions(attention="sdpa"), card, {})
+    assert way is not None
+    assert (way.dtype, way.waits, way.swapped) == (torch.bfloat16, False, 0)
+    ways = []
+    while (way := wan_parts.smaller(way, 40)) is not None:
+        ways.append((way.waits, way.swapped))
+    assert ways == [(True, 0), (True, 20), (True, 40)]
+    here = wan_parts.way_of(values, NeuralOptions(), CPU, {})
+    assert wan_parts.smaller(here, 40) is None
+    assert here.dtype == torch.float32
+
+
+def test_want_of_memory_is_no_end(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    class Curious(Silent):
+        """Looks at the picture of the second step, and there the memory ends."""
+
+        def preview(self, label: str, picture: Any) -> None:
+            steps.append(0)
+            if len(steps) == 2:
+                raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(generate, "smaller", lambda way, _: replace(way, swapped=4))
+    job = job_of(weights, tmp_path, **with_values({"steps": 4}))
+    result = generator.run(job, CPU, Curious())
+    assert any("went on with 4 of 8 blocks" in note for note in result.notes)
+    assert any("Went on after step 2 of 4" in note for note in result.notes)
+    assert result.made == 4
+    found = load_file(job.latents)["latents"]
+    whole = job_of(weights, tmp_path, cache=str(tmp_path / "other"), values={"steps": 4})
+    torch.testing.assert_close(found, made(generator, whole)[1], rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_kept_reads_back_the_same() -> None:

@@ -19,7 +19,7 @@ from engine.errors import (
     WeightsError,
     WorkerError,
 )
-from engine.jobs import ExportJob, Job, JobResult
+from engine.jobs import ExportJob, GenerateJob, Job, JobResult
 from engine.media.part import remove_part
 from engine.timeline.model import Asset, new_id
 from engine.worker.client import WorkerClient
@@ -131,7 +131,7 @@ class Child:
                     case _:
                         pass
         except (EngineError, Cancelled):
-            if isinstance(job, ExportJob):
+            if isinstance(job, ExportJob | GenerateJob):
                 remove_part(Path(job.output))  # a child that died could not do it
             raise
         finally:

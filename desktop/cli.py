@@ -17,6 +17,7 @@ import msgspec
 from desktop import naming
 from desktop.assembling import assembled, project_of, range_of
 from desktop.child import Bar, MediaChild
+from desktop.cli_generate import generate_command
 from desktop.cli_models import bake_models
 from desktop.cli_weights import weights_command
 from desktop.options import UsageError, clip_of, dissolves_of, parser, spelled_out
@@ -109,6 +110,8 @@ def _done(arguments: list[str], as_json: bool) -> int:
             answer = effects_command(as_json)
         case "effect":
             answer = effect_command(chosen)
+        case "generate":
+            answer = generate_command(chosen)
         case "convert":
             answer = convert_command(chosen)
         case "assemble":

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.jobs import DownloadJob, EffectJob, ExportJob, Job, JobResult
+from engine.jobs import DownloadJob, EffectJob, ExportJob, GenerateJob, Job, JobResult
 from engine.timeline.effects import needs_gpu
 from engine.timeline.model import Project
 from engine.timeline.time import decode_value, encode_value
@@ -100,6 +100,8 @@ def lane_of(job: Job) -> str:
             return "download"
         case EffectJob():
             return "gpu" if needs_gpu(job.uses) else "effect"
+        case GenerateJob():
+            return "gpu"
         case _:
             return "gpu" if job.role == "gpu" else "effect"
 

@@ -12,6 +12,7 @@ from engine.jobs import DITHERS, Format, Sound
 from engine.library.catalog import WORDS
 from engine.timeline.effects import EFFECTS
 from engine.timeline.time import ZERO
+from engine.wan_parameters import PARAMETERS
 
 EXIT_CODES = """exit codes:
   0    done
@@ -22,6 +23,10 @@ EXIT_CODES = """exit codes:
   5    a background process could not be started or ended without an answer
   130  cancelled
 """
+
+GENERATES = "parameters for --set, with their usual values:\n" + "\n".join(
+    f"  {one.name}={one.default}  {one.help}" for one in PARAMETERS
+)
 
 
 class UsageError(Exception):
@@ -83,6 +88,39 @@ def clip_of(text: str) -> tuple[Path, Fraction | None, Fraction | None]:
     return Path(match.group(1)), start, end
 
 
+def still_of(text: str) -> tuple[Path, Fraction]:
+    """ "A.mp4@5.5": the file, and the time in it; 0 where it is left out."""
+    match = re.fullmatch(r"(.+)@([\d:.]+)", text)
+    if match is None or os.path.exists(text):  # noqa: PTH110  (as above)
+        return Path(text), ZERO
+    return Path(match.group(1)), seconds(match.group(2))
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """ "832x480" as width and height."""
+    match = re.fullmatch(r"(\d{2,4})[x×](\d{2,4})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"«{text}» is not a size: write 832x480")
+    return int(match.group(1)), int(match.group(2))
+
+
+def picture_area(text: str) -> int:
+    """ "480p", "720p", or a number of pixels."""
+    usual = {"480p": 832 * 480, "720p": 1280 * 720}
+    return usual.get(text.lower()) or int(whole_number(256, 16_000_000)(text))
+
+
+def per_cent(text: str) -> float:
+    """ "70", "70 %" or "0.7" as 70."""
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%?", text)
+    value = float(match.group(1)) if match else -1.0
+    if "." in text and "%" not in text and 0 <= value <= 1:
+        value *= 100
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"«{text}» is not a strength: write 0 to 100")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line. Its `parse_args` raises UsageError."""
     top = _Parser(
@@ -121,6 +159,15 @@ def parser() -> argparse.ArgumentParser:
         help="look for weights there too, this once",
     )
     _export_options(effect)
+
+    _generate_options(
+        command(
+            "generate",
+            "Make a clip or a picture from words, pictures or another clip.",
+            epilog=GENERATES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
 
     convert = command("convert", "Make a GIF or MP4 of a file: loop, ping-pong, cut, scale.")
     convert.add_argument("input", type=Path, metavar="IN")
@@ -175,6 +222,52 @@ def _weights_actions(to: argparse.ArgumentParser) -> None:
     get.add_argument("--yes", action="store_true", help="do not ask")
     get.add_argument("--to", type=Path, metavar="FOLDER", help="default: the download folder")
     get.add_argument("--mirror", default="", metavar="URL", help="instead of Hugging Face")
+
+
+def _generate_options(to: argparse.ArgumentParser) -> None:
+    to.add_argument("output", type=Path, metavar="OUT", help="a name that ends in .mp4 or .png")
+    to.add_argument("--prompt", default="", metavar="TEXT", help="what is to be seen")
+    to.add_argument("--negative", metavar="TEXT", help="what is not to be seen")
+    to.add_argument("--image", type=still_of, metavar="FILE[@T]", help="the first picture")
+    to.add_argument("--last", type=still_of, metavar="FILE[@T]", help="the last picture")
+    to.add_argument("--video", type=clip_of, metavar="FILE[@IN-OUT]", help="a clip to repaint")
+    to.add_argument("--strength", type=per_cent, metavar="P", help="of the repainting, 0 to 100")
+    to.add_argument("--size", type=picture_size, metavar="WxH", help="default: shaped as given")
+    to.add_argument("--area", type=picture_area, metavar="N", help="480p, 720p, or pixels")
+    to.add_argument("--frames", type=whole_number(1, 5001), metavar="N", help="1 makes a picture")
+    to.add_argument(
+        "--fps", type=frame_rate, metavar="F", help="default: 16, as the models learned"
+    )
+    to.add_argument("--seed", type=whole_number(0, 2**31 - 1), default=0, metavar="N")
+    to.add_argument("--steps", type=whole_number(1, 1000), metavar="N")
+    to.add_argument("--model", default="", metavar="FAMILY", help="see `reelwright weights`")
+    to.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="look for weights there too, this once",
+    )
+    to.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="PART=FILE",
+        help="use this very file as the transformer, text, image or vae",
+    )
+    to.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[@S]",
+        help="with a strength, or one a step",
+    )
+    to.add_argument("--samples", default="", metavar="FILE", help="latents to go on from, or noise")
+    to.add_argument("--latents", default="", metavar="FILE", help="write the latents there too")
+    to.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter, see below"
+    )
 
 
 def _export_options(to: argparse.ArgumentParser) -> None:

@@ -6,7 +6,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from engine.generation import AREA, FRAMES, RATE, Mode
 from engine.timeline.model import Asset, EffectUse, Project, new_id
+from engine.timeline.parameters import Value
 from engine.timeline.time import TimeRange
 
 
@@ -106,6 +108,65 @@ class ExportJob(msgspec.Struct, frozen=True, tag="export", kw_only=True):
     cache_limit_bytes: int = 40_000_000_000
 
 
+class SourcePicture(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture, or the one that a film shows at a time of its own."""
+
+    path: str
+    time: Fraction = Fraction(0)
+
+
+class SourceClip(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a film, in its own time; None for all of it."""
+
+    path: str
+    range: TimeRange | None = None
+
+
+class LoraChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA with a strength, or one for each step; `blocks`: only in these, () for all."""
+
+    path: str
+    strength: tuple[float, ...] = (1.0,)
+    blocks: tuple[int, ...] = ()
+
+
+class GenerateJob(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
+    """Makes a clip or a picture from words, pictures or another clip, into the file `output`.
+
+    `negative`: None for the usual one. `width`: 0 for a size shaped as what is given, of `area`
+    pixels. `values`: parameters (engine.generation) that are not as published. `guidance`: one for
+    each step, in place of the parameter; `timesteps`: a distilled model's own. `samples`: a file of
+    latents to go on from, or of noise; `latents`: where those that were made are written to.
+    """
+
+    id: str = msgspec.field(default_factory=new_id)
+    title: str = "Generate"
+    subject: str = ""  # the beginning of the prompt
+    mode: Mode
+    prompt: str = ""
+    negative: str | None = None
+    width: int = 0
+    height: int = 0
+    area: int = AREA
+    frames: int = FRAMES
+    rate: Fraction = RATE
+    seed: int = 0
+    first: SourcePicture | None = None
+    last: SourcePicture | None = None
+    video: SourceClip | None = None
+    values: dict[str, Value] = {}
+    guidance: tuple[float, ...] = ()
+    timesteps: tuple[float, ...] = ()
+    loras: tuple[LoraChoice, ...] = ()
+    samples: str = ""
+    latents: str = ""
+    models: ModelFiles
+    options: NeuralOptions = NeuralOptions()
+    output: str  # the final name, .mp4 or .png; written beside it and renamed
+    cache: str
+    cache_limit_bytes: int = 40_000_000_000
+
+
 class DownloadJob(msgspec.Struct, frozen=True, tag="download", kw_only=True):
     """Fetches `parts` of a model family into `folder`, what is there already left out.
 
@@ -135,7 +196,7 @@ class SelfTestJob(msgspec.Struct, frozen=True, tag="self-test", kw_only=True):
     crash_at: int = -1
 
 
-Job: TypeAlias = EffectJob | ExportJob | DownloadJob | SelfTestJob
+Job: TypeAlias = EffectJob | ExportJob | GenerateJob | DownloadJob | SelfTestJob
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,5 +208,5 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     duration: Fraction = Fraction(0)  # of the exported film
     keys: tuple[str, ...] = ()  # cache keys of the segments made or found
-    made: int = 0  # segments computed by this run
+    made: int = 0  # segments or steps computed by this run
     notes: tuple[str, ...] = ()  # sentences for the person: what was adjusted

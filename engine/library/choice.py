@@ -35,6 +35,31 @@ def models_for(
     return tuple(ModelFiles(family=family, files=chosen) for family, chosen in files.items())
 
 
+def family_files(reports: Sequence[FamilyReport], families: Sequence[str]) -> ModelFiles:
+    """All files of the first of `families` that is ready. Raises WeightsError that says what lacks.
+
+    What lacks is told of the family that lacks least.
+    """
+    known = [one for name in families for one in reports if one.family.name == name]
+    ready = next((one for one in known if one.ready), None)
+    if ready is not None:
+        found = {part.part.name: part.found.path for part in ready.parts if part.found is not None}
+        return ModelFiles(family=ready.family.name, files=found)
+    if not known:
+        raise WeightsError(NOT_LOOKED)
+    nearest = min(known, key=lambda one: sum(part.state is not State.FOUND for part in one.parts))
+    refused = [part.why for part in nearest.parts if part.state is State.REFUSED]
+    missing = [part for part in nearest.parts if part.state is State.MISSING]
+    said = [*refused]
+    if missing:
+        names = listed([part.part.inside for part in missing])
+        size = gigabytes(sum(part.part.sources[0].size_bytes for part in missing))
+        where = looked_in(missing[0].looked)
+        said.append(f"{nearest.family.label} lacks the {names} ({size}). {where}")
+    hint = "Get it, or choose another folder."
+    raise WeightsError(" ".join(dict.fromkeys(said)) or NOT_LOOKED, hint)
+
+
 def is_ready(reports: Sequence[FamilyReport], engine: Engine) -> bool:
     """Whether all that `engine` needs is there; nothing is needed where it has no family."""
     needed = _needed(reports, engine)

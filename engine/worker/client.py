@@ -12,7 +12,7 @@ from typing import IO, Protocol
 import msgspec
 
 from engine.errors import WorkerError
-from engine.jobs import DownloadJob, EffectJob, ExportJob, Job
+from engine.jobs import DownloadJob, EffectJob, ExportJob, GenerateJob, Job
 from engine.timeline.effects import needs_gpu
 from engine.worker.logs import new_log, tail
 from engine.worker.messages import (
@@ -303,6 +303,8 @@ def _kept(job: Job, progress: Progress | None) -> str:
             return "The effects are kept; the file is written anew."
         case ExportJob():
             return "Finished parts of the effects are kept. A retry goes on from there."
+        case GenerateJob():
+            return "Finished steps are kept. A retry goes on from there."
         case DownloadJob():
             return "What came is kept. A retry goes on from there."
         case _:

@@ -8,7 +8,7 @@ import msgspec
 
 from engine import memory
 from engine.errors import EffectError, EngineError
-from engine.jobs import EffectJob, Job, JobResult, SelfTestJob
+from engine.jobs import EffectJob, GenerateJob, Job, JobResult, SelfTestJob
 from engine.progress import Report
 from engine.worker.device import cpu, kernels_line, torch_facts, torch_line
 from engine.worker.messages import Ask, Device
@@ -16,6 +16,8 @@ from engine.worker.self_test import in_plain_python, self_test
 
 if TYPE_CHECKING:
     from engine.models.resident import Resident
+    from engine.planning import DeviceFacts
+    from engine.worker.generate import Generator
 
 NO_TORCH = "torch is not installed."
 RESIDENT_SHARE = 0.6  # of the memory, for models that wait for the next job
@@ -27,6 +29,7 @@ class GpuTasks:
     def __init__(self) -> None:
         memory.steady_heap()
         self._resident: Resident | None = None
+        self._generator: Generator | None = None
 
     def device(self) -> Device:
         """The first CUDA card, else the processor; and what torch is and can."""
@@ -61,6 +64,8 @@ class GpuTasks:
         match job:
             case EffectJob():
                 return self._bake(job, report)
+            case GenerateJob():
+                return self._generate(job, report)
             case SelfTestJob():
                 return self._test(job, report)
             case _:
@@ -69,20 +74,31 @@ class GpuTasks:
                 )
 
     def _bake(self, job: EffectJob, report: Report) -> JobResult:
-        if find_spec("torch") is None:
-            raise EffectError(
-                f"{job.title} needs torch, which is not installed.",
-                "Run «dev.py setup --torch auto».",
-            )
-        from engine.models.resident import Resident
-        from engine.planning import facts_of
+        _need_torch(job)
         from engine.render.bake import bake
         from engine.worker.upscale import Upscaler
+
+        device, resident = self._ready()
+        return bake(job, report, Upscaler(job, device, resident))
+
+    def _generate(self, job: GenerateJob, report: Report) -> JobResult:
+        _need_torch(job)
+        from engine.worker.generate import Generator
+
+        device, resident = self._ready()
+        if self._generator is None:
+            self._generator = Generator(resident)
+        return self._generator.run(job, device, report)
+
+    def _ready(self) -> "tuple[DeviceFacts, Resident]":
+        """The device as it is now, and the models that stay between jobs."""
+        from engine.models.resident import Resident
+        from engine.planning import facts_of
 
         device = facts_of(self.device())
         if self._resident is None:
             self._resident = Resident(round(device.total_bytes * RESIDENT_SHARE))
-        return bake(job, report, Upscaler(job, device, self._resident))
+        return device, self._resident
 
     def _test(self, job: SelfTestJob, report: Report) -> JobResult:
         if find_spec("torch") is None:
@@ -94,6 +110,14 @@ class GpuTasks:
     def ask(self, request: Ask) -> None:
         """The gpu child has no viewer to serve."""
         raise EngineError(f"The GPU worker does not answer {type(request).__name__}.")
+
+
+def _need_torch(job: EffectJob | GenerateJob) -> None:
+    if find_spec("torch") is None:
+        raise EffectError(
+            f"{job.title} needs torch, which is not installed.",
+            "Run «dev.py setup --torch auto».",
+        )
 
 
 def _modes(kind: str) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.errors import WorkerError
-from engine.jobs import DownloadJob, EffectJob, ExportJob, Job, JobResult, SelfTestJob
+from engine.errors import EffectError, WorkerError
+from engine.jobs import DownloadJob, EffectJob, ExportJob, GenerateJob, Job, JobResult, SelfTestJob
 from engine.progress import Report
 from engine.worker.device import cpu, graphics
 from engine.worker.faults import Fault, attempt
@@ -61,6 +61,8 @@ class MediaTasks:
                 return fetched(job, report)
             case SelfTestJob():
                 return self_test(job, report, in_plain_python)
+            case GenerateJob():
+                raise EffectError(f"{job.title} needs models, and so the GPU worker.")
 
     def ask(self, request: Ask) -> None:
         """Takes a small ask; frames and sound go before all others."""

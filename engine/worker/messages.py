@@ -174,7 +174,7 @@ class Started(_Message, frozen=True, kw_only=True):
 
 
 class Progress(_Message, frozen=True, kw_only=True):
-    """`stage`: "text", "denoise", "decode", "effects", "encode", "download", "verify".
+    """`stage`: "text", "image", "denoise", "decode", "effects", "encode", "download", "verify".
 
     `done`, `total`: frames or steps; bytes of a download. `seconds_left`: -1 unknown.
     """

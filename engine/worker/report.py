@@ -8,7 +8,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING
 
 from engine.errors import Cancelled
-from engine.jobs import DownloadJob, ExportJob, Job
+from engine.jobs import DownloadJob, ExportJob, GenerateJob, Job
 from engine.worker.messages import Event, Preview, Progress
 
 if TYPE_CHECKING:
@@ -115,6 +115,9 @@ def planned_stages(job: Job) -> tuple[str, ...]:
         sequence = job.project.sequence(job.sequence)
         uses = (use for track in sequence.tracks for clip in track.clips for use in clip.effects)
         return ("effects", "encode") if any(use.enabled for use in uses) else ("encode",)
+    if isinstance(job, GenerateJob):
+        is_given = job.first is not None or job.video is not None
+        return ("text", *(("image",) if is_given else ()), "denoise", "decode")
     return ("download", "verify") if isinstance(job, DownloadJob) else ("effects",)
 
 

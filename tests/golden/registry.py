@@ -20,6 +20,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "wan": (
         "tests.golden.wan_conditioning",
         "tests.golden.wan_dit",
+        "tests.golden.wan_pipeline",
         "tests.golden.wan_lora",
         "tests.golden.wan_sampling",
         "tests.golden.wan_text",

@@ -1,6 +1,7 @@
 """Wan's published files to models, strictly; sizes are read from shapes."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from engine.models.weights import load_strict, part, read_tensors
 
 Dtype = torch.dtype | None
 
+_ENLARGES = re.compile(r"decoder\.upsamples\.(\d{1,3})\.resample\.")  # after a stage's blocks
+
 HEAD = 128  # channels of a head, where nothing tells how many heads there are
 
 # Few values, and what is computed of them is in float32: they stay as they are stored.
@@ -31,10 +34,18 @@ EXACT_PARTS = ("time_embedding.", "time_projection.", "patch_embedding.", "img_e
 
 
 def vae_config(tensors: Mapping[str, Tensor]) -> VaeConfig:
-    """Its narrowest width; all else is Wan 2.1's. What does not fit, the strict loader tells."""
-    published_ = VAE_VARIANTS["wan2.1_vae"]
+    """Its narrowest width and its residual blocks; all else is Wan 2.1's.
+
+    What does not fit, the strict loader tells.
+    """
+    usual = VAE_VARIANTS["wan2.1_vae"]
     head = tensors.get("decoder.head.2.weight")
-    return published_ if head is None or head.dim() != 5 else replace(published_, dim=head.shape[1])
+    numbers = [int(found[1]) for name in tensors if (found := _ENLARGES.match(name))]
+    return replace(
+        usual,
+        dim=usual.dim if head is None or head.dim() != 5 else head.shape[1],
+        num_res_blocks=max(1, min(numbers, default=usual.num_res_blocks + 1) - 1),
+    )
 
 
 def load_vae_decoder(

@@ -1,0 +1,239 @@
+"""The files of a Wan model to its parts: whatever layout they have, and only if they fit together.
+
+A set of files is the transformer, the text encoder, the VAE and, for models that look at pictures,
+the image encoder.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine.errors import WeightsError
+from engine.models.eight_bits import eight_bits, load_eight_bits
+from engine.models.lora import LoraUse, read_lora, shapes_of
+from engine.models.text.prompts import TextEncoder
+from engine.models.text.tokens import Tokenizer, find_tokenizer
+from engine.models.text.umt5 import UMT5
+from engine.models.text.weights import umt5_config, umt5_tensors
+from engine.models.wan.config import TransformerConfig, VaeConfig
+from engine.models.wan.image_encoder import ImageEncoder, ImageEncoderConfig
+from engine.models.wan.image_weights import (
+    image_encoder_config,
+    image_encoder_tensors,
+    load_image_encoder,
+)
+from engine.models.wan.names import published, refuse_others
+from engine.models.wan.pipeline import WanModels
+from engine.models.wan.quantised import load_quantised
+from engine.models.wan.transformer import Transformer
+from engine.models.wan.vae import Vae
+from engine.models.wan.vae_names import vae_tensors
+from engine.models.wan.weights import (
+    about,
+    load_transformer,
+    transformer_config,
+    vae_config,
+    variants,
+)
+from engine.models.weights import load_strict, read_tensors
+
+PARTS = ("transformer", "text", "image", "vae")
+TOKEN = "patch_embedding.weight"
+
+Device = torch.device | str | None
+Files = Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the headers of a set of files tell. `variant`: as published, "" for other sizes."""
+
+    transformer: TransformerConfig
+    variant: str
+    image: ImageEncoderConfig | None
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """What can be made: "t2v", "t2i", "v2v", "i2v", "flf2v"."""
+        config = self.transformer
+        if config.in_dim == config.out_dim:
+            return ("t2v", "t2i", "v2v")
+        return ("flf2v",) if config.image_positions else ("i2v", "flf2v")
+
+
+class LoraFile(NamedTuple):
+    """A LoRA as a person chooses it: a strength, or one for each step; in some blocks or all."""
+
+    path: Path
+    strength: float | tuple[float, ...] = 1.0
+    blocks: frozenset[int] | None = None
+
+
+def facts(files: Files) -> Facts:
+    """Of a set of files, by their headers alone.
+
+    Raises WeightsError for a file of another model, and for parts that do not fit together.
+    """
+    path = _path(files, "transformer")
+    tensors = _transformer_tensors(path)
+    if TOKEN not in tensors:
+        raise WeightsError(
+            f"{path} is no transformer of Wan: it has no {TOKEN}.",
+            "Choose a text-to-video, image-to-video or first-and-last-frame model of Wan.",
+        )
+    config = transformer_config(tensors, about(path))
+    if config.out_dim != VaeConfig().z_dim:
+        raise WeightsError(
+            f"{path} makes {config.out_dim} channels: it is of Wan 2.2 and needs another VAE.",
+            "Choose a model of Wan 2.1.",
+        )
+    if config.in_dim > config.out_dim and not config.image_dim:
+        raise WeightsError(
+            f"{path} is an expert of Wan 2.2, which is run in a pair.", "Choose one of Wan 2.1."
+        )
+    text = _path(files, "text")
+    _fit(text, umt5_config(umt5_tensors(read_tensors(text), str(text))).dim, path, config.text_dim)
+    image = None
+    if config.image_dim:
+        eyes = _path(files, "image")
+        named = image_encoder_tensors(read_tensors(eyes), str(eyes))
+        image = image_encoder_config(named, _eyes_about(eyes))
+        _fit(eyes, image.dim, path, config.image_dim)
+    _check_vae(_path(files, "vae"))
+    return Facts(config, _variant(config, path), image)
+
+
+def load(
+    files: Files,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    *,
+    vae_dtype: torch.dtype | None = None,
+    quantization: str = "disabled",
+    waits: bool = False,
+) -> WanModels:
+    """All parts. Where they wait, each comes to `device` only for its stage."""
+    known = facts(files)
+    place = None if waits else device
+    return WanModels(
+        transformer_model=load_diffusion(files["transformer"], dtype, place, quantization),
+        vae_model=load_vae(files["vae"], vae_dtype or dtype, place),
+        text_encoder=load_text(files["text"], dtype, place),
+        image_encoder=load_image(files["image"], dtype, place) if known.image else None,
+        device=torch.device(device),
+    )
+
+
+def load_diffusion(
+    path: Path,
+    dtype: torch.dtype,
+    device: Device = None,
+    quantization: str = "disabled",
+    merged: Sequence[LoraUse] = (),
+) -> Transformer:
+    """The transformer, LoRAs merged into it; what a file has in 8 bits stays so."""
+    tensors = _transformer_tensors(path)
+    config = transformer_config(tensors, about(path))
+    if merged or quantization != "disabled" or eight_bits(tensors) is not None:
+        return load_quantised(
+            tensors, config, str(path), dtype, device, quantization=quantization, loras=merged
+        )
+    return load_transformer(tensors, config, str(path), dtype, device)
+
+
+def lora_uses(chosen: Sequence[LoraFile], config: TransformerConfig) -> list[LoraUse]:
+    """LoRAs for a transformer of these sizes. Raises WeightsError for one that does not fit."""
+    if not chosen:
+        return []
+    with torch.device("meta"):
+        shapes = shapes_of(Transformer(config))
+    return [
+        LoraUse(read_lora(read_tensors(one.path), shapes, one.path.name), one.strength, one.blocks)
+        for one in chosen
+    ]
+
+
+def load_text(
+    path: Path, dtype: torch.dtype, device: Device = None, tokenizer: Tokenizer | None = None
+) -> TextEncoder:
+    """The text encoder; what a file has in 8 bits stays so. Its tokenizer is in it or near it."""
+    tensors = umt5_tensors(read_tensors(path), str(path))
+    config = umt5_config(tensors)
+    if eight_bits(tensors) is not None:
+        model = load_eight_bits(lambda: UMT5(config), tensors, str(path), dtype, device)
+    else:
+        model = load_strict(lambda: UMT5(config), tensors, str(path), dtype, device)
+    return TextEncoder(model, tokenizer or tokenizer_of(path))
+
+
+def tokenizer_of(path: Path) -> Tokenizer:
+    """The tokenizer that belongs to a file of the text encoder. Raises WeightsError."""
+    tensors = read_tensors(path)
+    return find_tokenizer(path, tensors, umt5_config(umt5_tensors(tensors, str(path))).vocab)
+
+
+def load_image(path: Path, dtype: torch.dtype, device: Device = None) -> ImageEncoder:
+    """The image encoder."""
+    named = image_encoder_tensors(read_tensors(path), str(path))
+    config = image_encoder_config(named, _eyes_about(path))
+    return load_image_encoder(named, config, str(path), dtype, device)
+
+
+def load_vae(path: Path, dtype: torch.dtype, device: Device = None) -> Vae:
+    """Both halves of the VAE."""
+    tensors = vae_tensors(read_tensors(path), str(path))
+    config = vae_config(tensors)
+    return load_strict(lambda: Vae(config), tensors, str(path), dtype, device)
+
+
+def _transformer_tensors(path: Path) -> Mapping[str, Tensor]:
+    tensors = read_tensors(path)
+    refuse_others(tensors, str(path))
+    return published(tensors, str(path))
+
+
+def _path(files: Files, part: str) -> Path:
+    names = {
+        "transformer": "transformer",
+        "text": "text encoder UMT5-XXL",
+        "image": "image encoder CLIP ViT-H",
+        "vae": "VAE of Wan 2.1",
+    }
+    if part not in files:
+        raise WeightsError(f"The {names[part]} is missing.", "Get it in Preferences, Weights.")
+    return files[part]
+
+
+def _fit(path: Path, has: int, transformer: Path, wants: int) -> None:
+    if has != wants:
+        raise WeightsError(
+            f"{path} gives {has} numbers for each piece, and {transformer.name} takes {wants}.",
+            "It belongs to another model. Wan 2.1 needs UMT5-XXL and CLIP ViT-H.",
+        )
+
+
+def _check_vae(path: Path) -> None:
+    tensors = vae_tensors(read_tensors(path), str(path))
+    conv = tensors.get("conv2.weight")
+    if conv is None or conv.dim() != 5:
+        raise WeightsError(f"{path} is no VAE of Wan.", "Wan 2.1 needs Wan2.1_VAE.pth.")
+    if conv.shape[0] != VaeConfig().z_dim:
+        raise WeightsError(f"{path} is Wan’s VAE for 2.2.", "Wan 2.1 needs Wan2.1_VAE.pth.")
+
+
+def _eyes_about(path: Path) -> dict[str, Any]:
+    """The config.json beside an image encoder, if it is its own and not a transformer's."""
+    told = about(path)
+    is_own = "vision_config" in told or told.get("model_type") == "clip_vision_model"
+    return told if is_own else {}
+
+
+def _variant(config: TransformerConfig, path: Path) -> str:
+    """The published model; of two that only their training tells, the one that the name tells."""
+    known = [name for name in variants(config) if name.startswith("wan2.1")]
+    sized = [name for name in known if name.endswith("_720p") == ("720" in path.name)]
+    return next(iter([*sized, *known]), "")

@@ -1,0 +1,391 @@
+"""Wan's jobs in the gpu child: from what a person asked for to a file."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
+
+from engine.errors import Cancelled, EffectError, EngineError, OutputError
+from engine.files import write_whole
+from engine.generation import Mode, Shape, resolved, shape_of
+from engine.jobs import ExportOptions, GenerateJob, JobResult, SourcePicture
+from engine.library.found import listed
+from engine.media.info import fingerprint
+from engine.media.output import writing
+from engine.media.picture import SUFFIXES, write_picture
+from engine.media.writer import Mp4Writer
+from engine.models.attention import take_warnings
+from engine.models.memory import memory_told
+from engine.models.resident import Resident
+from engine.models.samplers import State
+from engine.models.text.prompts import PromptCache
+from engine.models.text.tokens import Tokenizer
+from engine.models.wan.ask import Ask, Conditions, Given, Prompts
+from engine.models.wan.denoising import Kept
+from engine.models.wan.distilled import Distilled, distilled
+from engine.models.wan.loading import Facts, LoraFile, facts, tokenizer_of
+from engine.models.wan.pipeline import conditions, encoded_prompts, first_latents, frames, latents
+from engine.models.wan.preview import preview
+from engine.planning import DeviceFacts
+from engine.progress import Report
+from engine.render.frame import from_rgb8
+from engine.timeline.parameters import Value
+from engine.wan_parameters import NO_PIXELS
+from engine.wan_rules import CELL, latent_frames
+from engine.worker.given import (
+    Samples,
+    check_samples,
+    clip_chunks,
+    clip_frames,
+    picture_of,
+    samples_of,
+    size_of,
+)
+from engine.worker.unfinished import Unfinished, identity
+from engine.worker.wan_parts import HeldParts, Way, way_of
+from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_in
+
+VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
+ROWS_BYTES = 256_000_000  # of prompts, in memory
+SLOW = "It ran on the processor: a card would be many times faster."
+ALIKE = 1e-4  # noise levels that are the same
+
+
+class Generator:
+    """What jobs share: models, tokenizers, prompts."""
+
+    def __init__(self, resident: Resident) -> None:
+        self._resident = resident
+        self._tokenizers: dict[tuple[str, int, int], Tokenizer] = {}
+        self._prompts: dict[str, PromptCache] = {}
+
+    def run(self, job: GenerateJob, device: DeviceFacts, report: Report) -> JobResult:
+        """Makes the file. Raises EngineError and Cancelled."""
+        _check_output(Path(job.output))
+        began = time.monotonic()
+        with torch.inference_mode():
+            work = _Work(job, device, self._resident, self.tokenizer)
+            prompts = self._prompts.setdefault(
+                job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
+            )
+            with _half_sums(work.way), memory_told(work.way.device):
+                found = work.latents(prompts, report)
+                work.write(found, report)
+        return JobResult(
+            output=job.output,
+            frames=work.shape.frames,
+            seconds=time.monotonic() - began,
+            size_bytes=Path(job.output).stat().st_size,
+            duration=work.duration,
+            made=work.made,
+            notes=tuple(dict.fromkeys([*work.notes, *take_warnings()])),
+        )
+
+    def tokenizer(self, path: Path) -> Tokenizer:
+        """Of a file of the text encoder; read once. Raises WeightsError."""
+        fact = path.stat()
+        key = str(path), fact.st_size, fact.st_mtime_ns
+        if key not in self._tokenizers:
+            self._tokenizers[key] = tokenizer_of(path)
+        return self._tokenizers[key]
+
+
+class _Work:
+    """One job: checked and resolved, then done stage by stage."""
+
+    def __init__(
+        self,
+        job: GenerateJob,
+        device: DeviceFacts,
+        resident: Resident,
+        tokenizer: Callable[[Path], Tokenizer],
+    ) -> None:
+        self._job = job
+        files = {name: Path(path) for name, path in job.models.files.items()}
+        self._files = files
+        self._facts: Facts = facts(files)
+        if job.mode not in self._facts.modes:
+            raise EffectError(
+                f"{files['transformer'].name} cannot do this: it makes "
+                f"{_made_by(self._facts.modes)}.",
+                "Choose another model.",
+            )
+        _check_given(job)
+        self._samples = samples_of(job.samples) if job.samples else Samples()
+        self.shape: Shape = _shape(job, self._samples)
+        loras = [
+            LoraFile(
+                Path(one.path),
+                one.strength[0] if len(one.strength) == 1 else one.strength,
+                frozenset(one.blocks) or None,
+            )
+            for one in job.loras
+        ]
+        named = [files["transformer"], *(one.path for one in loras)]
+        told = next(filter(None, (distilled(path.name) for path in named)), None)
+        self.values = resolved(
+            {**_distilled_values(told), **job.values},
+            job.mode,
+            job.models.family,
+            self.shape.width,
+            self.shape.height,
+        )
+        self.way: Way = way_of(self.values, job.options, device, files)
+        self.ask: Ask = ask_of(job, self.values, self.shape, self._facts)
+        self._fit_samples()
+        self._steps = len(self.ask.schedule)  # raises EffectError where there is no such run
+        self._means = means_of(self.values)
+        self._parts = HeldParts(
+            files, self.way, resident, tokenizer(files["text"]), loras, self._facts.transformer
+        )
+        self.made = 0  # steps
+        self.notes = [*self.shape.notes]
+        if told is not None:
+            self.notes.append(told.sentence())
+        for use in self._parts.loras:
+            self.notes += use.lora.matching.sentences()
+        if not device.is_card:
+            self.notes.append(SLOW)
+
+    @property
+    def duration(self) -> Fraction:
+        """Of the result; a picture has none."""
+        if Path(self._job.output).suffix.lower() in SUFFIXES:
+            return Fraction(0)
+        return self.shape.frames / self._job.rate
+
+    def _fit_samples(self) -> None:
+        """Latents that hold noise go on at the step that begins with as much."""
+        found, sigma = self._samples.latents, self._samples.sigma
+        size = self.shape.width, self.shape.height
+        for given in (found, self._samples.noise):
+            if given is not None:
+                check_samples(given, self.shape.frames, size)
+        if found is None or sigma == 0:
+            return
+        whole = replace(self.ask, start_step=0, end_step=None, strength=1.0).schedule
+        step = next((i for i, s in enumerate(whole.sigmas) if abs(s - sigma) < ALIKE), None)
+        if step is None or (self.ask.start_step not in (0, step)):
+            raise EffectError(
+                f"The latents are at noise level {sigma:.3f}, and no such step begins there.",
+                "Choose the steps, shift and scheduler of the run that they are from.",
+            )
+        self.ask = replace(self.ask, start_step=step, strength=1.0)
+
+    # The stages
+
+    def latents(self, cache: PromptCache, report: Report) -> Tensor:
+        """The clip's latents: of an earlier run of the same recipe, or gone on from, or new."""
+        job, parts = self._job, self._parts
+        kept = Unfinished(Path(job.cache) / "latents", self.recipe())
+        begin = kept.found()
+        steps = self._steps
+        if begin is not None and begin.state.done == steps:
+            self.notes.append("The latents of an earlier run with the same recipe were used.")
+            return self._without_appended(begin.state.latents)
+        if begin is not None:
+            self.notes.append(f"Went on after step {begin.state.done} of {steps}.")
+        positive, negative = prompts_in(job, self.ask, self.shape)
+        prompts: Prompts = encoded_prompts(parts, positive, negative, report, cache, parts.text_key)
+        given = self._given()
+        made: Conditions = conditions(
+            parts,
+            self.ask,
+            given,
+            influence_of(self.values),
+            self._means,
+            report,
+            self._facts.transformer,
+        )
+        channels = self._facts.transformer.out_dim
+        start = begin or first_latents(self.ask, given, made, channels)
+        first = begin.state.done if begin is not None else 0
+
+        def after(now: Kept) -> None:
+            self.made = now.state.done - first
+            kept.put(now)
+            clean = now.state.clean
+            if clean is not None:
+                middle = clean.shape[2] // 2
+                label = f"Step {now.state.done} of {steps}"
+                report.preview(label, lambda: preview(clean, middle))
+
+        try:
+            found = latents(parts, self.ask, prompts, made, start, self._means, report, after)
+        except (Cancelled, EngineError):
+            kept.flush()
+            raise
+        if steps:
+            kept.finish(Kept(State(found, steps), {}))
+        return self._without_appended(found)
+
+    def _without_appended(self, found: Tensor) -> Tensor:
+        return found[:, :, : latent_frames(self.shape.frames)]
+
+    def _given(self) -> Given:
+        job, ask = self._job, self.ask
+        size = ask.width, ask.height
+        fit = str(self.values["fit"])
+        is_cut = fit == "crop" or (fit == "auto" and job.width > 0)
+
+        def shown(source: SourcePicture | None) -> Tensor | None:
+            return None if source is None else picture_of(source, size, is_cut)
+
+        video = None
+        if job.video is not None:
+            chunk = self._means.encode_chunk
+            video = clip_chunks(job.video, job.rate, ask.frames, size, is_cut, chunk)
+        return Given(
+            first=shown(job.first),
+            last=shown(job.last),
+            video=video,
+            latents=self._samples.latents,
+            is_noisy=self._samples.sigma > 0,
+            noise=self._samples.noise,
+        )
+
+    def write(self, found: Tensor, report: Report) -> None:
+        """Decodes into the file; the latents too, where they are wished."""
+        job, path = self._job, Path(self._job.output)
+        if job.latents:
+            level = torch.tensor(self.ask.schedule.sigmas[-1])
+            data = save({"latents": found.cpu().contiguous(), "sigma": level})
+            with writing(Path(job.latents)):
+                write_whole(Path(job.latents), data)
+        with closing(frames(self._parts, found, self._means, report)) as chunks:
+            if path.suffix.lower() in SUFFIXES:
+                write_picture(path, next(_pictures(chunks)))
+            else:
+                self._write_film(path, _pictures(chunks))
+
+    def _write_film(self, path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
+        rate = self._job.rate
+        options = ExportOptions(crf=int(self.values["crf"]), preset="medium")
+        size = self.ask.width, self.ask.height
+        writer = Mp4Writer(path, *size, rate, options, False, self._metadata())
+        try:
+            for number, picture in enumerate(pictures):
+                writer.write(from_rgb8(picture), number / rate, 1 / rate)
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.finish()
+
+    def _metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        ask = self.ask
+        how = f"seed {ask.seed}, {len(ask.schedule)} steps, {ask.sampler}, shift {ask.shift:g}"
+        model = self._files["transformer"].name
+        return {"title": self._job.prompt, "comment": f"Reelwright, {model}: {how}"}
+
+    def recipe(self) -> dict[str, Any]:
+        """All that can change a pixel."""
+        job = self._job
+        sources = [one.path for one in (job.first, job.last, job.video) if one is not None]
+        return {
+            "version": VERSION,
+            "mode": job.mode,
+            "prompts": prompts_in(job, self.ask, self.shape),
+            "shape": [self.shape.width, self.shape.height, self.shape.frames, job.rate],
+            "area": job.width == 0,
+            "seed": job.seed,
+            "values": {name: self.values[name] for name in sorted(self.values.keys() - NO_PIXELS)},
+            "guidance": [job.guidance, job.timesteps],
+            "given": [
+                [fingerprint(Path(path)) for path in sources],
+                job.first,
+                job.last,
+                job.video,
+            ],
+            "samples": fingerprint(Path(job.samples)) if job.samples else "",
+            "loras": [[identity(Path(one.path)), one.strength, one.blocks] for one in job.loras],
+            "weights": {name: identity(path) for name, path in sorted(self._files.items())},
+            "way": self.way.recipe,
+            "torch": torch.__version__,
+        }
+
+
+def _pictures(chunks: Iterator[Tensor]) -> Iterator[NDArray[np.uint8]]:
+    """Frames (3, n, H, W) in -1..1 as pictures, (H, W, 3)."""
+    for chunk in chunks:
+        bytes_ = ((chunk + 1) * 127.5).round().clamp(0, 255).byte()
+        for picture in bytes_.permute(1, 2, 3, 0).contiguous().cpu():
+            yield picture.numpy()
+
+
+def _shape(job: GenerateJob, samples: Samples) -> Shape:
+    """Size and length: as asked, else of what is given."""
+    frames, width, height = job.frames, job.width, job.height
+    source: tuple[int, int] | None = None
+    if job.video is not None:
+        source = size_of(job.video.path)
+        frames = min(frames, clip_frames(job.video, job.rate))
+    elif job.first is not None:
+        source = size_of(job.first.path)
+    given = samples.latents if samples.latents is not None else samples.noise
+    if given is not None and source is None and not width:
+        width, height = CELL * given.shape[4], CELL * given.shape[3]
+    return shape_of(job.mode, width, height, frames, source, job.area)
+
+
+def _check_given(job: GenerateJob) -> None:
+    """Raises EffectError where what a mode needs is not there."""
+    needs = {
+        Mode.IMAGE: (job.first is not None, "a picture"),
+        Mode.ENDS: (job.first is not None and job.last is not None, "a first and a last picture"),
+        Mode.VIDEO: (job.video is not None or bool(job.samples), "a clip"),
+    }
+    is_there, what = needs.get(job.mode, (True, ""))
+    if not is_there:
+        raise EffectError(f"{job.title} needs {what}.", "Choose one.")
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix.lower() not in (".mp4", *SUFFIXES):
+        raise OutputError(f"«{path.name}» is no name for a result.", "End it with .mp4 or .png.")
+
+
+def _made_by(modes: tuple[str, ...]) -> str:
+    words = {
+        "t2v": "clips from words",
+        "t2i": "pictures from words",
+        "v2v": "clips from other clips",
+        "i2v": "clips from a picture",
+        "flf2v": "clips from a first and a last picture",
+    }
+    return listed([words[one] for one in modes])
+
+
+def _distilled_values(told: Distilled | None) -> dict[str, Value]:
+    if told is None:
+        return {}
+    return {
+        "steps": told.steps,
+        "shift": told.shift,
+        "cfg": told.guidance,
+        "scheduler": "euler",
+    }
+
+
+@contextmanager
+def _half_sums(way: Way) -> Iterator[None]:
+    """Products of float16 are summed up in float16 too, where that is wished and can be."""
+    matmul = torch.backends.cuda.matmul
+    before = getattr(matmul, "allow_fp16_accumulation", None)
+    if not way.sums_in_half or before is None:
+        yield
+        return
+    matmul.allow_fp16_accumulation = True
+    try:
+        yield
+    finally:
+        matmul.allow_fp16_accumulation = before

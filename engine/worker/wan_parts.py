@@ -1,0 +1,212 @@
+"""Wan's models as jobs use them: kept between jobs, each on the card for its stage."""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from engine.jobs import NeuralOptions
+from engine.models.attention import default_mode
+from engine.models.lora import LiveLoras, LoraUse
+from engine.models.resident import Key, Resident, key_of
+from engine.models.stages import on_device
+from engine.models.swap import away, swapped
+from engine.models.text.prompts import TextEncoder
+from engine.models.text.tokens import Tokenizer
+from engine.models.wan.config import TransformerConfig
+from engine.models.wan.denoising import Ready
+from engine.models.wan.image_encoder import ImageEncoder
+from engine.models.wan.loading import (
+    LoraFile,
+    load_diffusion,
+    load_image,
+    load_text,
+    load_vae,
+    lora_uses,
+)
+from engine.models.wan.transformer import Transformer
+from engine.models.wan.vae import Vae
+from engine.planning import DeviceFacts
+from engine.timeline.parameters import Value
+
+DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp16_fast": torch.float16,
+}
+NARROW = "fp8_e4m3fn_scaled_fast"  # what «fp8» means where nothing else was chosen
+STAYS = 0.8  # of the free memory that models may take together, with the work beside them
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the models of a job run. `waits`: each comes to the device for its stage only."""
+
+    device: torch.device
+    dtype: torch.dtype
+    vae_dtype: torch.dtype
+    side_dtype: torch.dtype  # of the two encoders
+    attention: str
+    quantization: str
+    waits: bool
+    swapped: int
+    ahead: int
+    merges: bool
+    sums_in_half: bool
+
+    @property
+    def recipe(self) -> list[str]:
+        """What of it can change a pixel."""
+        types = [str(one) for one in (self.dtype, self.vae_dtype, self.side_dtype)]
+        flags = [str(self.merges), str(self.sums_in_half)]
+        return [self.device.type, *types, self.attention, self.quantization, *flags]
+
+
+def way_of(
+    values: Mapping[str, Value],
+    options: NeuralOptions,
+    device: DeviceFacts,
+    files: Mapping[str, Path],
+) -> Way:
+    """As wished, and what is left open as it fits the device."""
+    there = torch.device(device.kind)
+    usual = "bf16" if device.has_bf16 else "fp32"
+    wished = options.precision if options.precision in DTYPES else usual
+    base = str(values["base_precision"])
+    dtype = DTYPES[wished if base == "auto" else base]
+    vae = str(values["vae_precision"])
+    side = torch.bfloat16 if device.has_bf16 else torch.float32
+    quantization = str(values["quantization"])
+    if quantization == "disabled" and options.precision == "fp8":
+        quantization = NARROW
+    sizes = sum(path.stat().st_size for path in files.values() if path.is_file())
+    free = min(one for one in (device.free_bytes, options.limit_bytes, 1 << 62) if one > 0)
+    load = str(values["load_device"])
+    return Way(
+        device=there,
+        dtype=dtype,
+        vae_dtype=DTYPES[vae] if vae != "auto" else side,
+        side_dtype=side,
+        attention=default_mode(there) if options.attention == "auto" else options.attention,
+        quantization=quantization,
+        waits=device.is_card and (load == "offload" or (load == "auto" and sizes > STAYS * free)),
+        swapped=int(values["blocks_to_swap"]),
+        ahead=int(values["prefetch_blocks"]),
+        merges=bool(values["merge_loras"]),
+        sums_in_half=base == "fp16_fast",
+    )
+
+
+class HeldParts:
+    """`Parts` of a job, in `resident` between jobs."""
+
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        way: Way,
+        resident: Resident,
+        tokenizer: Tokenizer,
+        loras: Sequence[LoraFile],
+        config: TransformerConfig,
+    ) -> None:
+        self._files = files
+        self._way = way
+        self._resident = resident
+        self._tokenizer = tokenizer
+        self._chosen = tuple(loras)
+        self.loras: list[LoraUse] = lora_uses(loras, config)
+
+    @property
+    def text_key(self) -> Key:
+        """Of what prompts become rows by."""
+        return self._key("text", self._way.side_dtype, self._tokenizer.origin)
+
+    @contextmanager
+    def text(self) -> Iterator[TextEncoder]:
+        """The text encoder and its tokenizer."""
+        way, path = self._way, self._files["text"]
+
+        def load() -> TextEncoder:
+            return load_text(path, way.side_dtype, self._place, self._tokenizer)
+
+        with (
+            self._resident.use(self.text_key, load) as encoder,
+            on_device(encoder.model, way.device),
+        ):
+            yield encoder
+
+    @contextmanager
+    def image(self) -> Iterator[ImageEncoder]:
+        """The image encoder."""
+        way, path = self._way, self._files["image"]
+        key = self._key("image", way.side_dtype)
+
+        def load() -> ImageEncoder:
+            return load_image(path, way.side_dtype, self._place)
+
+        with self._resident.use(key, load) as encoder, on_device(encoder, way.device):
+            yield encoder
+
+    @contextmanager
+    def vae(self) -> Iterator[Vae]:
+        """The VAE."""
+        way, path = self._way, self._files["vae"]
+        key = self._key("vae", way.vae_dtype)
+
+        def load() -> Vae:
+            return load_vae(path, way.vae_dtype, self._place)
+
+        with self._resident.use(key, load) as vae, on_device(vae, way.device):
+            yield vae
+
+    @contextmanager
+    def transformer(self) -> Iterator[Ready]:
+        """The transformer with its LoRAs; its blocks may wait elsewhere."""
+        way, path = self._way, self._files["transformer"]
+        merged = self.loras if way.merges else []
+        place = None if way.swapped else self._place
+        chosen: tuple[Hashable, ...] = self._chosen if merged else ()
+        key = self._key("transformer", way.dtype, way.quantization, bool(way.swapped), *chosen)
+
+        def load() -> Transformer:
+            return load_diffusion(path, way.dtype, place, way.quantization, merged)
+
+        with self._resident.use(key, load) as model:
+            model.attention_mode = way.attention
+            live = None
+            if self.loras and not merged:
+                live = LiveLoras(model, self.loras, way.dtype)
+            try:
+                with self._placed(model) as blocks:
+                    yield Ready(model, blocks, None if live is None else live.set_step)
+            finally:
+                if live is not None:
+                    live.remove()
+
+    @contextmanager
+    def _placed(self, model: Transformer) -> Iterator[Iterable[nn.Module] | None]:
+        """Where it computes; what gives its blocks, where some of them wait."""
+        way, blocks = self._way, list(model.blocks)
+        if not way.swapped:
+            with on_device(model, way.device):
+                yield None
+            return
+        waiting = [blocks[index] for index in away(len(blocks), way.swapped)]
+        with (
+            on_device(model, way.device, without=waiting),
+            swapped(blocks, way.swapped, way.device, way.ahead) as swap,
+        ):
+            yield swap
+
+    @property
+    def _place(self) -> torch.device | None:
+        """Where models are read to; None: they stay in their files until they are used."""
+        return None if self._way.waits else self._way.device
+
+    def _key(self, part: str, dtype: torch.dtype, *options: Hashable) -> Key:
+        place = "waits" if self._way.waits else "stays"
+        return key_of([self._files[part]], dtype, self._way.device, (part, place, *options))

@@ -104,7 +104,8 @@ def _gathered(
     """Tokens of the chosen blocks, (rows, width * T, D)."""
     blocks = x[head, chosen]
     if scale is not None:
-        blocks = (blocks.float() * scale[head, chosen][..., None, None]).to(dtype)
+        wide = torch.empty(blocks.shape, dtype=dtype, device=x.device)
+        blocks = torch.mul(blocks.to(dtype), scale[head, chosen][..., None, None], out=wide)
     return blocks.flatten(1, 2)
 
 

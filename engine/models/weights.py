@@ -92,10 +92,26 @@ def load_strict(
     return module
 
 
+def fill(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> None:
+    """Puts some tensors of a module that `load_strict` has made on a device, straight from their
+    file: in an order of the caller's, as where some are needed for a moment only."""
+    module.load_state_dict(_prepared(tensors, dtype, device, None), strict=False, assign=True)
+
+
 def part(tensors: Mapping[str, Tensor], prefixes: Iterable[str]) -> Mapping[str, Tensor]:
     """The tensors whose names begin with one of `prefixes`."""
     wanted = tuple(prefixes)
-    return _stored({name: name for name in tensors if name.startswith(wanted)}, tensors)
+    return chosen(tensors, (name for name in tensors if name.startswith(wanted)))
+
+
+def chosen(tensors: Mapping[str, Tensor], names: Iterable[str]) -> Mapping[str, Tensor]:
+    """The tensors of these names."""
+    return _stored({name: name for name in names}, tensors)
 
 
 def renamed(

@@ -108,6 +108,11 @@ class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_card and self.capability is not None and self.capability >= (8, 9)
 
     @property
+    def reads_eight_bits(self) -> bool:
+        """Whether attention takes keys in 8 bits as they are: plain code does, kernels there do."""
+        return not self.has_triton or self.has_fp8
+
+    @property
     def cores(self) -> int:
         """As the processor's name tells them, else this machine's."""
         told = re.search(r"(\d+) cores?\b", self.name)

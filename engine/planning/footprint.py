@@ -13,7 +13,7 @@ from engine.timeline.parameters import Value
 CONTEXT_BYTES = 450_000_000  # of a card, before anything is loaded: CUDA and its libraries
 PROCESS_BYTES = 600_000_000  # of a child with torch in it
 OVERLAP = 1  # blocks that neighbouring tiles share
-SLACK = 0.04  # of all that changes hands: what the allocator cannot use again
+SLACK = 0.1  # of what comes and goes: what the allocator cannot use again
 WIDE_RATE = 1.5  # how much faster 8-bit linears are, with the conversions around them
 OFFLOAD_RATE = 8e9  # bytes in a second between card and computer
 STEP_SECONDS = 0.02  # of a chunk, whatever its size: starting a few thousand small operations
@@ -51,8 +51,8 @@ class Way:
 
     @property
     def kv_element(self) -> float:
-        """Bytes of a kept number; 8-bit ones share a scale per 128."""
-        return self.element if self.cache == "same" else 1 + 4 / 128
+        """Bytes of a kept number; 8-bit ones share a scale per head and block."""
+        return self.element if self.cache == "same" else 1 + 4 / sizes.BLOCK**2
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def footprint(run: Run, way: Way, device: DeviceFacts) -> Footprint:
     if way.tiles > 1 and not way.offload:  # where tiles are put together
         frames += sizes.FIRST_FRAMES * 3 * 4 * run.whole.pixels
     own = CONTEXT_BYTES if device.is_card else PROCESS_BYTES
-    loose = round(SLACK * (cache + work + frames)) if device.is_card else 0
+    loose = round(SLACK * (work + frames)) if device.is_card else 0
     return Footprint(_weights_bytes(run, way), cache, work, frames, own + loose)
 
 
@@ -140,35 +140,62 @@ def _weights_bytes(run: Run, way: Way) -> int:
         + sizes.projector_weights(networks.projector)
         + sizes.decoder_weights(networks.decoder)
     )
+    numbers -= sizes.passing_weights(networks.transformer)
     narrow = sizes.narrow_weights(networks.transformer) if way.precision == "fp8" else 0
     text = sizes.text_bytes(networks.transformer, way.element)
     return numbers * way.element - narrow * (way.element - 1) + text
 
 
 def _tile_cache(run: Run, way: Way, tile: Picture) -> int:
-    kv = sizes.kv_bytes(run.networks.transformer, tile, _attending(run, way), way.kv_element)
-    return kv + sizes.state_bytes(run.networks, tile, way.element)
+    projection, decoding = _states(run, way, tile)
+    return _kv_bytes(run, way, tile) + projection + decoding
+
+
+def _kv_bytes(run: Run, way: Way, tile: Picture) -> int:
+    return sizes.kv_bytes(run.networks.transformer, tile, _attending(run, way), way.kv_element)
+
+
+def _states(run: Run, way: Way, tile: Picture) -> tuple[int, int]:
+    """What projection and decoder keep."""
+    networks, element = run.networks, way.element
+    projection = sizes.projection_state_bytes(networks.projector, tile, element)
+    return projection, sizes.decoder_state_bytes(networks.decoder, tile, element)
 
 
 def _work_bytes(run: Run, way: Way, tile: Picture, device: DeviceFacts) -> int:
-    """Beside the caches. On a card a whole picture is decoded beside the next chunk's work, tiles
-    are not; where caches wait elsewhere, keys and values have left before a tile is decoded.
+    """Beside the caches, of which some are not there at every time.
+
+    On a card a whole picture is decoded beside the next chunk's work, tiles are not. In the first
+    chunk the decoder keeps nothing yet. Where caches wait elsewhere, the decoder's is there while
+    it is at work and the others while they are.
     """
-    networks, element = run.networks, way.element
-    attending = _attending(run, way)
-    gather = sizes.GATHER if device.is_card else sizes.GATHER_CPU
-    mixing = sizes.transformer_bytes(
-        networks.transformer, tile, element, 0 if device.has_triton else gather
-    )
-    if way.cache != "same" and not device.has_triton:  # one layer's is widened, and scaled
-        kv = sizes.kv_bytes(networks.transformer, tile, attending, element)
-        mixing += 2 * kv // networks.transformer.layers
-    before = max(mixing, sizes.projector_bytes(networks.projector, tile, element))
-    decoding = sizes.decoder_bytes(networks.decoder, tile, element)
+    projection, kept = _states(run, way, tile)
+    first = _chunk_bytes(run, way, tile, device, sizes.FIRST_LATENTS // sizes.SLOT) - kept
+    later = _chunk_bytes(run, way, tile, device, 1)
+    decoding = sizes.decoder_bytes(run.networks.decoder, tile, way.element)
     if way.offload:
-        decoding -= sizes.kv_bytes(networks.transformer, tile, attending, way.kv_element)
+        later, decoding = later - kept, decoding - projection - _kv_bytes(run, way, tile)
     beside = device.is_card and way.tiles == 1
-    return before + decoding if beside else max(before, decoding)
+    return max(first, later + decoding if beside else max(later, decoding), 0)
+
+
+def _chunk_bytes(run: Run, way: Way, tile: Picture, device: DeviceFacts, slots: int) -> int:
+    """Of projection and transformer, for a chunk of so many slots."""
+    networks, element = run.networks, way.element
+    gather = sizes.GATHER if device.is_card else sizes.GATHER_CPU
+    narrow = sizes.Narrow.NO
+    if way.cache != "same":
+        narrow = sizes.Narrow.READ if device.reads_eight_bits else sizes.Narrow.WIDENED
+    mixing = sizes.transformer_bytes(
+        networks.transformer,
+        tile,
+        element,
+        0 if device.has_triton else gather,
+        slots,
+        narrow,
+        _attending(run, way),
+    )
+    return max(mixing, sizes.projector_bytes(networks.projector, tile, element, slots))
 
 
 def _padded(side: int) -> int:

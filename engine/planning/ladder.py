@@ -198,8 +198,9 @@ def _ways(run: Run, device: DeviceFacts, options: NeuralOptions) -> Iterator[Way
         for columns, rows in grids:
             last = Way(precision, "fp8", columns, rows, offload=True, kv_slots=slots)
             yield last
-    elif grids:
-        last = Way(precision, "fp8", *grids[-1], kv_slots=slots)
+    else:  # tiles keep more in all than the whole picture: what helps depends on its size
+        tiled = (Way(precision, "fp8", *grid, kv_slots=slots) for grid in grids)
+        last = min((last, *tiled), key=lambda way: footprint(run, way, device).total)
     smaller = "fp8" if narrow else "bf16" if not device.is_card else precision
     if options.precision == "auto" and smaller != precision:
         last = Way(smaller, "fp8", last.columns, last.rows, last.offload, slots)

@@ -5,6 +5,7 @@ Byte counts of work are what the layers of a run hold at once, which a test meas
 """
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from math import prod
 
 from engine.models.flashvsr.config import (
@@ -31,7 +32,9 @@ PERIOD = 4  # frames of a latent
 TEXT = 512  # tokens of the prompt
 BLOCK = prod(WINDOW)  # tokens
 KERNEL, PAST = 4 * 3 * 3, 2  # of the projection's convolutions, and the frames they remember
-RISES = 3  # copies of its result that the tiny decoder's doubling holds: cells, gathered, ordered
+PATCHES = 1 << 26  # elements that the projection gathers at once on a card
+TOGETHER = 16384  # tokens that go at once through what does not mix them
+BAND = 1 << 25  # elements of a large tensor of the tiny decoder at once
 GATHER = 1 << 26  # elements of keys that the plain attention gathers at once on a card
 GATHER_CPU = 1 << 22
 
@@ -75,9 +78,9 @@ class Attending:
     kv_slots: int = 3
 
     @property
-    def places(self) -> int:
-        """Slots that a layer has memory for: those kept and the one in work; three at first."""
-        return max(self.kv_slots, 2) + 1
+    def kept(self) -> int:
+        """Slots that a layer keeps in the long run; with the one in work it attends to one more."""
+        return max(self.kv_slots, 2)
 
     def pairs(self, whole: Picture, part: Picture, slots: int) -> int:
         """Block pairs per head and slot of queries in a part of a picture, over slots of keys."""
@@ -88,6 +91,9 @@ class Attending:
     def _near(self, picture: Picture) -> int:
         """Pairs of blocks that are within reach of one another."""
         return prod(_near(side // UNIT, self.reach) for side in _sides(picture))
+
+
+USUAL = Attending()
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,13 @@ def transformer_weights(config: TransformerConfig) -> int:
     ends = config.in_dim * patch * d + d + 2 * d + (d + 1) * config.out_dim * patch
     inputs = sum((wide + 1) * d + (d + 1) * d for wide in (config.text_dim, config.freq_dim))
     return config.layers * block + ends + inputs + 6 * (d * d + d)
+
+
+def passing_weights(config: TransformerConfig) -> int:
+    """Those of them that are needed once, for what all chunks share, and then dropped."""
+    d = config.dim
+    inputs = sum((wide + 1) * d + (d + 1) * d for wide in (config.text_dim, config.freq_dim))
+    return config.layers * (2 * (d * d + d) + d) + inputs + 6 * (d * d + d)
 
 
 def narrow_weights(config: TransformerConfig) -> int:
@@ -153,69 +166,107 @@ def text_bytes(config: TransformerConfig, element: int) -> int:
 def kv_bytes(
     config: TransformerConfig, picture: Picture, attending: Attending, element: float
 ) -> int:
-    """Keys and values of earlier chunks, in all layers."""
-    tokens = attending.places * SLOT * picture.tokens
-    return round(config.layers * 2 * tokens * config.dim * element)
+    """Keys and values of earlier chunks in all layers, and of the slot in work in one of them.
+
+    The means of the keys' blocks are kept in four bytes.
+    """
+    tokens = (config.layers * attending.kept + 1) * SLOT * picture.tokens
+    return round(tokens * config.dim * (2 * element + 4 / BLOCK))
 
 
-def state_bytes(networks: Networks, picture: Picture, element: int) -> int:
-    """What projection and decoder keep of a tile from chunk to chunk."""
-    projector, decoder = networks.projector, networks.decoder
-    pixels = projector.channels * prod(projector.patch)
-    kept = PAST * (pixels + projector.hidden1) * picture.tokens
-    if projector.rule == "v1":
-        kept = 0
-    if isinstance(decoder, VaeConfig):
-        return round(element * (kept + picture.pixels * _vae_kept(decoder)))
-    a, b, c, _ = decoder.channels
-    return round(element * (kept + 3 * picture.pixels * (a / 64 + b / 16 + c / 4)))
+def projection_state_bytes(config: ProjectorConfig, picture: Picture, element: int) -> int:
+    """What the projection keeps of a tile from chunk to chunk: nothing by rule v1."""
+    pixels = config.channels * prod(config.patch)
+    kept = 0 if config.rule == "v1" else PAST * (pixels + config.hidden1)
+    return kept * picture.tokens * element
+
+
+def decoder_state_bytes(config: DecoderConfig | VaeConfig, picture: Picture, element: int) -> int:
+    """What the decoder keeps of a tile from chunk to chunk."""
+    if isinstance(config, VaeConfig):
+        return round(element * picture.pixels * _vae_kept(config))
+    a, b, c, _ = config.channels
+    return round(element * 3 * picture.pixels * (a / 64 + b / 16 + c / 4))
+
+
+class Narrow(Enum):
+    """Whether keys and values are kept in 8 bits, and if so, whether they are read as they are."""
+
+    NO = "no"
+    READ = "read"
+    WIDENED = "widened"
 
 
 def transformer_bytes(
-    config: TransformerConfig, picture: Picture, element: int, gather: int
+    config: TransformerConfig,
+    picture: Picture,
+    element: int,
+    gather: int,
+    slots: int = 1,
+    narrow: Narrow = Narrow.NO,
+    attending: Attending = USUAL,
 ) -> int:
-    """The most that the transformer works on at once: in the first chunk.
+    """The most that the transformer works on at once, for a chunk of so many slots.
 
     gather: elements that plain attention gathers at once, 0 where a kernel gathers none.
     """
-    tokens = FIRST_LATENTS * picture.tokens
-    forward = tokens * element * (3 * config.dim + 2 * config.ffn_dim)
-    mixing = tokens * element * 8 * config.dim + 4 * gather * element
-    # The mask's scores, shares and order, for three slots of queries on three of keys
-    entries = config.heads * (FIRST_LATENTS // SLOT * picture.blocks) ** 2
-    return max(forward, mixing) + entries * (32 if gather else 12)
+    tokens = SLOT * picture.tokens
+    slot = tokens * config.dim * element
+    # All of the chunk, and the other slots' queries; beside them what one slot goes through.
+    waiting = (2 * slots - 1) * slot
+    forward = slot + min(tokens, TOGETHER) * element * (config.ffn_dim + config.dim)
+    keys = attending.kept + 1
+    mixing = 3 * slot + 4 * gather * element
+    if narrow is Narrow.WIDENED:  # one layer's, and scaled
+        mixing += (2 * keys + 2) * slot
+    reading = 4 * slot
+    if narrow is not Narrow.NO:  # as they come, and on their way to 8 bits
+        reading += 2 * slot + tokens * config.dim * 5
+        mixing += gather * (element + 1)
+    if gather:  # norms and turns in float32
+        reading += 4 * tokens * config.dim * 4
+    # The choice of blocks for one slot of queries: scores, shares, lists
+    entries = config.heads * keys * picture.blocks**2
+    return waiting + max(forward, mixing, reading) + entries * 32
 
 
-def projector_bytes(config: ProjectorConfig, picture: Picture, element: int) -> int:
-    """The most that the projection works on at once: the first frames, and one clip's layers."""
-    frames = AHEAD_FRAMES * config.channels * picture.pixels * (4 + 4 + element)
-    clip = picture.tokens * element
-    pixels = config.channels * prod(config.patch)
-    shown = (PERIOD + PERIOD + PAST) * pixels + 2 * (PAST + 2) * config.hidden1
-    columns = KERNEL * config.hidden1  # of a convolution as a product of matrices
-    tokens = (FIRST_LATENTS + 1) * config.out_dim
-    return frames + clip * (shown + 2 * config.hidden2 + columns + tokens)
+def projector_bytes(config: ProjectorConfig, picture: Picture, element: int, slots: int = 1) -> int:
+    """The most that the projection works on at once, for a chunk of so many slots.
+
+    That is at the second convolution of the last clip: its input and its result, the patches that
+    are gathered, and the tokens that are ready.
+    """
+    wide = (picture.width // TOKEN + 2) * (picture.height // TOKEN + 2) * PERIOD * config.hidden1
+    patches = min(PATCHES, picture.tokens * KERNEL * config.hidden1)
+    tokens = picture.tokens * (config.hidden2 + (slots * SLOT - 1) * config.out_dim)
+    return element * (wide + patches + tokens)
 
 
 def decoder_bytes(config: DecoderConfig | VaeConfig, picture: Picture, element: int) -> int:
-    """The most that the decoder works on at once, for one latent, beside the state it began with.
+    """The most that the decoder works on at once, for one latent, beside its state.
 
-    Tiny: the four cells of the last doubling, gathered and put in order, at full size. Wan's: a
-    residual block at full size; of the next state all but the last layer's is there.
+    Tiny: a block at half the size or the end at full size, in bands, and what waits for its turn
+    at smaller sizes. Wan's: a residual block at full size, for one frame.
     """
     if isinstance(config, VaeConfig):
-        work = config.dim * (4 * PERIOD + PERIOD + PAST)
-        return round(picture.pixels * element * (work + _vae_kept(config) - PAST * config.dim))
+        return round(picture.pixels * element * _vae_work(config))
     a, b, c, d = config.channels
-    inputs = (config.condition_channels + config.latent_channels) / CELL**2
-    state = 3 * (a / 64 + b / 16 + c / 4)
-    full = RISES * PERIOD * d + 2 * 2 * c / 4
-    return round(picture.pixels * (element * (full + state + inputs) + PERIOD * 3 * 4))
+    half = picture.pixels / 4
+    waiting = picture.pixels * b / 16 + half * c + PERIOD * 3 * picture.pixels
+    block = half * c + 1.5 * _band(2 * c * half)
+    end = 2.25 * _band(d * picture.pixels)
+    first = picture.pixels / 64 * (config.condition_channels + config.latent_channels + 3 * a)
+    return round(element * max(waiting + max(block, end), first + PERIOD * 3 * picture.pixels))
+
+
+def _band(size: float) -> float:
+    """What bands of rows hold of so many numbers, with a little more around them."""
+    return 1.05 * size / -(-size // BAND)
 
 
 def frames_bytes(picture: Picture) -> int:
-    """Frames that wait, three levels of 8 bits each: read, as one clip, and as its source."""
-    return (2 * AHEAD_FRAMES + FIRST_FRAMES + LATER_FRAMES) * 3 * picture.pixels
+    """Frames that wait, three levels of 8 bits each: the first chunk's, and the next one's."""
+    return (AHEAD_FRAMES + LATER_FRAMES + PERIOD) * 3 * picture.pixels
 
 
 # Operations
@@ -223,7 +274,7 @@ def frames_bytes(picture: Picture) -> int:
 
 def work(networks: Networks, whole: Picture, part: Picture, attending: Attending) -> Work:
     """Operations of a later chunk of a tile, `part`, of a picture."""
-    return _work(networks, whole, part, attending, SLOT, attending.places)
+    return _work(networks, whole, part, attending, SLOT, attending.kept + 1)
 
 
 def first_work(networks: Networks, whole: Picture, part: Picture, attending: Attending) -> Work:
@@ -317,6 +368,14 @@ def _vae_kept(config: VaeConfig) -> float:
     """Numbers that the layers keep of the latent before, per pixel."""
     kept = [a * growth**2 for a, _, kernel, growth, _ in _vae_layers(config) if kernel in (27, 3)]
     return PAST * sum(kept) / config.cell**2
+
+
+def _vae_work(config: VaeConfig) -> float:
+    """Numbers per pixel that are there at most, beside what is kept."""
+    # A block's shortcut; what is convolved, that behind its past, what is kept of it, the result
+    frames = 1 + 1 + (PAST + 1) + 1 + 1
+    waiting = 2 * 2 / 4 + 2 * 2 / 16  # two frames each at half and at a quarter, twice as wide
+    return config.dim * (frames + waiting)
 
 
 def _vae_decoding(config: VaeConfig, cells: float) -> float:

@@ -145,7 +145,7 @@ class Upscaler:
             for name, path in self._files(stage).items()
         }
         device = torch.device(plan.device)
-        models = load(files, RULES[engine.family], engine.mode, device, dtype)
+        models = load(files, RULES[engine.family], engine.mode, device, dtype, self._mode)
         if plan.precision == "fp8":
             to_fp8(models.transformer, *LARGE_LINEARS)
         return models

@@ -100,6 +100,19 @@ def _exact(compute: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         return compute(*(x.float() for x in inputs))
 
 
+def _sum(x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
+    made = x.clone()
+    steps.add_(made, y, gate)
+    return made
+
+
+def _sum_and_norm(
+    x: Tensor, y: Tensor, gate: Tensor, scale: Tensor, shift: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    made = x.clone()
+    return made, steps.add_norm_(made, y, gate, scale, shift, eps)
+
+
 def _norms(bench: Bench) -> Iterator[Check]:
     grid, config = _grid(bench), bench.scale.transformer
     tokens = grid.frames * grid.rows * grid.columns
@@ -111,13 +124,13 @@ def _norms(bench: Bench) -> Iterator[Check]:
             lambda x, a, b: steps.layer_norm(x, a, b, eps),
             (x, scale, shift),
         ),
-        "gate and shortcut": (steps.add, (x, y, gate)),
+        "gate and shortcut": (_sum, (x, y, gate)),
         "both: the sum": (
-            lambda x, y, g, a, b: steps.add_norm(x, y, g, a, b, eps)[0],
+            lambda x, y, g, a, b: _sum_and_norm(x, y, g, a, b, eps)[0],
             (x, y, gate, scale, shift),
         ),
         "both: the norm": (
-            lambda x, y, g, a, b: steps.add_norm(x, y, g, a, b, eps)[1],
+            lambda x, y, g, a, b: _sum_and_norm(x, y, g, a, b, eps)[1],
             (x, y, gate, scale, shift),
         ),
         "root mean square norm": (lambda x, a: steps.rms_norm(x, a, eps), (x, scale)),
@@ -170,8 +183,11 @@ def _cache(bench: Bench) -> Iterator[Check]:
     yield "keys in 8 bits", held_k, k
     yield "values in 8 bits", held_v, v
     wanted = _exact(lambda q, k, v: plain_block_sparse_attention(q, k, v, mask), q, k, v)
-    *packed, k_scale, v_scale = ring.packed()
-    found = block_sparse_attention(q, packed[0], packed[1], mask, (k_scale, v_scale))
+    k8, v8, scales = ring.memory()
+    assert scales is not None
+    used = slice(held_k.shape[1])  # there is room for a slot more
+    narrow = scales[0][:, used], scales[1][:, used]
+    found = block_sparse_attention(q, k8[:, used], v8[:, used], mask, narrow)
     yield "sparse attention, 8-bit cache", found, wanted
 
 

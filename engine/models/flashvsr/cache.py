@@ -116,6 +116,8 @@ class SlotRing:
 
         like: (N, n, tokens, D), of which shape, dtype and device count.
         """
+        if self.places._held is not None:
+            self._settled()  # of one slot at a time there is what is not in 8 bits yet
         place = self.places.take(like)
         held = self.places.held
         if self.dtype is None:
@@ -209,4 +211,4 @@ def to_eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     largest = torch.finfo(EIGHT_BITS).max
     scale = x.abs().amax(dim=(2, 3)).float().clamp_min(1e-12) / largest
-    return (x / scale[..., None, None]).clamp(-largest, largest).to(EIGHT_BITS), scale
+    return (x / scale[..., None, None]).clamp_(-largest, largest).to(EIGHT_BITS), scale

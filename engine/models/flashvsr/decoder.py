@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.models.flashvsr.config import DecoderConfig
+from engine.models.flashvsr.preparation import signal
 from engine.models.kernels import unavailable
 
 FRAMES = 4  # per latent
@@ -154,7 +155,8 @@ class TinyDecoder(nn.Module):
         """Frames (1, 3, F, 8h, 8w), about 0..1, and the state after them; a given one is changed.
 
         latents: (1, C, T, h, w) as the transformer gives them; condition: (1, 3, F, 8h, 8w), the
-        low-quality frames of the same times. F is 4T - 3 at the start of a stream, afterwards 4T.
+        low-quality frames of the same times, -1..1 or uint8 levels. F is 4T - 3 at the start of a
+        stream, afterwards 4T.
         """
         missing = FRAMES * latents.shape[2] - condition.shape[2]
         assert missing == (0 if state else WARM_UP), f"{condition.shape[2]} frames of condition"
@@ -191,15 +193,20 @@ class TinyDecoder(nn.Module):
         while not _rises(self.decoder[i]):
             layer = self.decoder[i]
             if isinstance(layer, MemBlock):
-                y = layer(x, state[block] if block < len(state) else None)
-                state[block : block + 1] = [x]
-                x, block = y, block + 1
+                previous = x
+                x = layer(x, state[block] if block < len(state) else None)
+                state[block : block + 1] = [previous]
+                block += 1
             else:
                 x = self._apply_layer(i, x)
             i += 1
-        for time in range(self._times(i)):
+        times = self._times(i)
+        for time in range(times):
             if any(_rises(self.decoder[at]) for at in range(i + 3, len(self.decoder))):
-                self._step(self._risen(x, i, time), i + 3, state, rooms)
+                risen = self._risen(x, i, time)
+                if time == times - 1:
+                    del x
+                self._step(risen, i + 3, state, rooms)
             else:
                 self._end(x, i, time, next(rooms))
 
@@ -267,7 +274,9 @@ def convolved(x: Tensor, conv: nn.Conv2d, has_relu: bool, shortcut: Tensor | Non
 def _beside(frames: Tensor, latent: Tensor) -> Tensor:
     """Frames (1, 3, T, 8h, 8w) with a cell's pixels as channels, then the latent (1, C, h, w)."""
     cells = rearrange(frames, "b c t (h y) (w x) -> b h w (c t y x)", y=CELL, x=CELL)
-    return torch.cat([cells.to(latent), latent.permute(0, 2, 3, 1)], dim=3).permute(0, 3, 1, 2)
+    return torch.cat([signal(cells, latent.dtype), latent.permute(0, 2, 3, 1)], dim=3).permute(
+        0, 3, 1, 2
+    )
 
 
 def _rises(layer: nn.Module) -> bool:

@@ -246,7 +246,7 @@ class Stream:
         """As `step`, but what is decoded comes latent by latent, when it is asked for."""
         count = LATER_LATENTS if self._start else FIRST_LATENTS
         self._resume()
-        tokens, self._projector = self._models.projector(sent(ahead, self._device), self._projector)
+        tokens, _ = self._models.projector(sent(ahead, self._device), self._projector)
         drawn = sent(noise(self._start, count), self._device)
         velocity = self._models.transformer(
             drawn.to(self._dtype),
@@ -262,13 +262,13 @@ class Stream:
         if self._is_parked:
             self._waiting = Waiting(self._rings[0].places.taken_out())
             self._projection = Waiting(self._projector.tensors)
-            self._projector = self._projector.of([])
+            self._projector.put([])
         return latents, self._decoded(latents, sent(source, self._device))
 
     def _resume(self) -> None:
         if self._is_parked:
             self._rings[0].places.put_back(self._waiting.back())
-            self._projector = self._projector.of(self._projection.back())
+            self._projector.put(self._projection.back())
             self._waiting = self._projection = Waiting([])
 
     @torch.no_grad()
@@ -290,8 +290,7 @@ class Stream:
         if isinstance(decoder, TinyDecoder):
             weight = next(decoder.parameters())
             unit: Tensor
-            shown = signal(source, weight.dtype)
-            unit, self._decoder = decoder(latent.to(weight), shown, self._decoder)
+            unit, self._decoder = decoder(latent.to(weight), source, self._decoder)
             return unit.float().mul_(2).sub_(1)
         frames, self._decoder = decode_chunk(decoder, latent, self._decoder or None)
         return frames.clamp_(-1, 1)

@@ -17,16 +17,19 @@ from engine.models.flashvsr.config import ProjectorConfig
 from engine.models.flashvsr.preparation import signal
 
 CLIP = 4  # frames per clip
-CLIPS_CARD, CLIPS_CPU = 2, 1  # that go through the layers at once: what is faster
+CLIPS = 1  # that go through the layers at once: more would take more memory
 KERNEL = (4, 3, 3)
 STRIDE = (2, 1, 1)
 PAST = 2  # frames that each convolution sees before its input
 PATCHES = 1 << 26  # elements of patches gathered at once: 128 MiB in bfloat16
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProjectorState:
-    """The last two inputs of each convolution, (1, C, 2, h, w). Rule v1 carries none."""
+    """The last two inputs of each convolution, (1, C, 2, h, w). Rule v1 carries none.
+
+    It is changed in place, so that old and new are never both there.
+    """
 
     conv1: Tensor | None = None
     conv2: Tensor | None = None
@@ -37,10 +40,9 @@ class ProjectorState:
         """All that there are."""
         return [x for x in (self.conv1, self.conv2) if x is not None]
 
-    def of(self, tensors: list[Tensor]) -> "ProjectorState":
-        """The same with other tensors, as `tensors` gives them."""
-        conv1, conv2 = tensors or (None, None)
-        return ProjectorState(conv1, conv2, self.is_started)
+    def put(self, tensors: list[Tensor]) -> None:
+        """Others in their stead, as `tensors` gives them; or none."""
+        self.conv1, self.conv2 = tensors or (None, None)
 
 
 class ChannelNorm(nn.Module):
@@ -77,61 +79,58 @@ class Projector(nn.Module):
         )
 
     def forward(self, frames: Tensor, state: ProjectorState) -> tuple[list[Tensor], ProjectorState]:
-        """Tokens per block, (1, L, dim) each, and the state after these frames.
+        """Tokens per block, (1, L, dim) each, and the state, which is changed.
 
         frames: (1, 3, T, H, W), -1..1 or uint8 levels; T = 1 + 4n at the start of a stream,
         afterwards 4n. Tokens are those of n latent frames, frame by frame, row by row.
         """
         if not state.is_started:
-            state = self._prime(frames[:, :, :1])
+            self._prime(frames[:, :, :1], state)
             frames = frames[:, :, 1:]
         assert frames.shape[2] % CLIP == 0, f"{frames.shape[2]} frames are not clips of {CLIP}"
-        if frames.shape[2] == 0:
-            return [], state
-        rows, columns = (
-            n // side for n, side in zip(frames.shape[3:], self.config.patch, strict=True)
-        )
-        count, at = frames.shape[2] // CLIP * rows * columns, 0
-        out = [
-            self.conv1.weight.new_empty(1, count, self.config.out_dim) for _ in self.linear_layers
-        ]
-        step = CLIP * (CLIPS_CARD if frames.is_cuda else CLIPS_CPU)
-        for clips in torch.split(frames, step, dim=2):
-            y, state = self._convolve(self._unshuffle(clips), state)
+        parts: list[list[Tensor]] = []
+        for clips in torch.split(frames, CLIP * CLIPS, dim=2) if frames.shape[2] else ():
+            y = self._convolve(self._unshuffle(clips), state)
             tokens = rearrange(y, "b c t h w -> b (t h w) c")
-            for layer, room in zip(self.linear_layers, out, strict=True):
-                room[:, at : at + tokens.shape[1]] = layer(tokens)
-            at += tokens.shape[1]
-        return out, state
+            parts.append([layer(tokens) for layer in self.linear_layers])
+            del y, tokens
+        return [torch.cat(of_layer, dim=1) for of_layer in zip(*parts, strict=True)], state
 
-    def _prime(self, frame: Tensor) -> ProjectorState:
-        """The state after the first frame, which stands for a clip of four."""
+    def arrange(self) -> None:
+        """Lay the weights out as torch's convolution and the products want them."""
+        for conv in (self.conv1, self.conv2):
+            weight = conv.weight.data
+            conv.weight.data = weight.contiguous(memory_format=torch.channels_last_3d)
+
+    def _prime(self, frame: Tensor, state: ProjectorState) -> None:
+        """The first frame stands for a clip of four."""
+        state.is_started = True
         if self.config.rule == "v1":  # no memory crosses its clips
-            return ProjectorState(is_started=True)
+            return
         x = self._unshuffle(frame).expand(-1, -1, CLIP, -1, -1)
-        middle = self._layer(self.conv1, self.norm1, x, None)
-        return ProjectorState(_kept(x), _kept(middle), True)
+        state.conv1 = _kept(x)
+        state.conv2 = _kept(self._layer(self.conv1, self.norm1, [_padded(x, None)]))
 
-    def _convolve(self, x: Tensor, state: ProjectorState) -> tuple[Tensor, ProjectorState]:
+    def _convolve(self, x: Tensor, state: ProjectorState) -> Tensor:
         """Both layers on some clips. v1: a clip's own last frames lie before it, as in training."""
         if self.config.rule == "v1":
             x = rearrange(x, "1 c (b t) h w -> b c t h w", t=CLIP)
-            middle = self._layer(self.conv1, self.norm1, x, x[:, :, -PAST:])
-            y = self._layer(self.conv2, self.norm2, middle, middle[:, :, -PAST:])
-            return rearrange(y, "b c 1 h w -> 1 c b h w"), state
-        kept = _kept(x)
-        x = self._layer(self.conv1, self.norm1, x, state.conv1)
-        after = ProjectorState(kept, _kept(x), True)
-        return self._layer(self.conv2, self.norm2, x, state.conv2), after
+            x = self._layer(self.conv1, self.norm1, [_padded(x, x[:, :, -PAST:])])
+            x = self._layer(self.conv2, self.norm2, [_padded(x, x[:, :, -PAST:])])
+            return rearrange(x, "b c 1 h w -> 1 c b h w")
+        wide, state.conv1 = [_padded(x, state.conv1)], _kept(x)
+        x = self._layer(self.conv1, self.norm1, wide)
+        wide, state.conv2 = [_padded(x, state.conv2)], _kept(x)
+        del x
+        return self._layer(self.conv2, self.norm2, wide)
 
-    def _layer(self, conv: nn.Conv3d, norm: ChannelNorm, x: Tensor, past: Tensor | None) -> Tensor:
-        # Laid out at the first call: as torch's convolution and as the products want it.
+    def _layer(self, conv: nn.Conv3d, norm: ChannelNorm, wide: list[Tensor]) -> Tensor:
+        """Of padded clips, which are taken out of their list: only the product needs them."""
         if not conv.weight.is_contiguous(memory_format=torch.channels_last_3d):
-            weight = conv.weight.data
-            conv.weight.data = weight.contiguous(memory_format=torch.channels_last_3d)
-        x = _padded(x, past)
-        convolved = conv_by_products(x, conv) if x.is_cuda else conv(x)
-        return F.silu(norm(convolved), inplace=True)
+            self.arrange()
+        x = wide.pop()
+        x = conv_by_products(x, conv) if x.is_cuda else conv(x)
+        return F.silu(norm(x), inplace=True)
 
     def _unshuffle(self, frames: Tensor) -> Tensor:
         """(1, 3, T, H, W) -> (1, colour * row * column, T, h, w)."""
@@ -172,6 +171,7 @@ def conv_by_products(x: Tensor, conv: nn.Conv3d, limit: int = PATCHES) -> Tensor
             matrices = some.unfold(1, KERNEL[0], STRIDE[0]).permute(1, 0, 3, 2).flatten(2)
             made = torch.baddbmm(bias, matrices, weights)
             out[i, :, start : start + rows] = made.reshape(times, -1, width, made.shape[2])
+            del some, matrices, made  # before the next are there
     return rearrange(out, "b t h w c -> b c t h w")
 
 

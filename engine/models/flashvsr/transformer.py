@@ -137,6 +137,7 @@ class CrossAttention(Projections):
     def __init__(self, dim: int, heads: int, eps: float) -> None:
         super().__init__(dim, eps)
         self.heads = heads
+        self.mode = "sdpa"
 
     def cache(self, context: Tensor) -> TextCache:
         """Keys and values of context (1, S, dim): (1, S, N, D) each."""
@@ -147,7 +148,7 @@ class CrossAttention(Projections):
     def forward(self, x: Tensor, text: TextCache) -> Tensor:
         """x: (1, L, dim)."""
         q = rearrange(self.norm_q(self.q(x)), "b l (n d) -> b l n d", n=self.heads)
-        mixed = attention(q, *text)
+        mixed = attention(q, *text, mode=self.mode)
         del q
         y: Tensor = self.o(rearrange(mixed, "b l n d -> b l (n d)"))
         return y
@@ -277,6 +278,11 @@ class Transformer(nn.Module):
         made = self.condition(context.to(device))
         self.forget_text()
         return made
+
+    def attend_by(self, mode: str) -> None:
+        """Attention to the prompt goes by this mode of engine.models.attention."""
+        for block in self.blocks:
+            _block(block).cross_attn.mode = mode
 
     def forget_text(self) -> None:
         """Free the layers that only `condition` needs, of text and time: one serves all streams."""

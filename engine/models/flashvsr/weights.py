@@ -4,6 +4,7 @@ A checkpoint of other widths loads too, if its files are built as the published 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from engine.models.flashvsr.projector import Projector
 from engine.models.flashvsr.transformer import Transformer
 from engine.models.wan.vae import VaeDecoder
 from engine.models.wan.weights import load_vae_decoder, vae_config
-from engine.models.weights import load_strict, read_tensors
+from engine.models.weights import chosen, fill, load_strict, read_tensors
 
 Dtype = torch.dtype | None
 Mode = Literal["tiny", "full"]
@@ -36,11 +37,20 @@ PARTS: dict[str, tuple[str, ...]] = {
     "tiny": ("transformer", "projection", "prompt", "decoder"),
     "full": ("transformer", "projection", "prompt", "vae"),
 }
+# What the condition needs: its own layers, and the type and place of the patch embedding.
+FOR_CONDITION = re.compile(
+    r"(text_embedding|time_embedding|time_projection|patch_embedding)\.|.*\.cross_attn\.(k|v|norm_k)\."
+)
 HEAD = 128  # channels of a head, where nothing tells how many heads there are
 
 
 def load(
-    files: Mapping[str, Path], rule: Rule, mode: str, device: torch.device | str, dtype: Dtype
+    files: Mapping[str, Path],
+    rule: Rule,
+    mode: str,
+    device: torch.device | str,
+    dtype: Dtype,
+    attention_mode: str = "sdpa",
 ) -> Models:
     """The models of a mode, "tiny" or "full", from the files of its parts (see PARTS).
 
@@ -54,25 +64,33 @@ def load(
                 f"FlashVSR needs its {name}, and no file was named for it.",
                 "Name its folder among the folders of weights, or get it.",
             )
-    transformer = _transformer(files["transformer"], dtype)
-    projector = _projector(files["projection"], rule, dtype)
+    device = torch.device(device)
+    tensors = read_tensors(files["transformer"])
+    config_ = transformer_config(tensors, _about(files["transformer"]))
+    transformer = load_transformer(tensors, config_, str(files["transformer"]))
+    projector = _projector(files["projection"], rule, dtype, device)
     decoder: TinyDecoder | VaeDecoder
     if mode == "tiny":
-        tensors = read_tensors(files["decoder"])
-        config = decoder_config(tensors)
-        decoder = load_decoder(tensors, config, str(files["decoder"]), dtype)
+        stored = read_tensors(files["decoder"])
+        config = decoder_config(stored)
+        decoder = load_decoder(stored, config, str(files["decoder"]), dtype)
         latents, path = config.latent_channels, files["decoder"]
     else:
-        tensors = read_tensors(files["vae"])
-        vae = vae_config(tensors)
-        decoder = load_vae_decoder(tensors, vae, str(files["vae"]), dtype)
+        stored = read_tensors(files["vae"])
+        vae = vae_config(stored)
+        decoder = load_vae_decoder(stored, vae, str(files["vae"]), dtype)
         latents, path = vae.z_dim, files["vae"]
-    config_ = transformer.config
     _fit(files["projection"], "tokens", projector.config.out_dim, config_.dim)
     _fit(path, "latents", latents, config_.out_dim)
     prompt = _prompt(files["prompt"], config_.text_dim)
+    # First what makes the condition, which then goes; so it leaves few gaps among what stays.
+    first = [name for name in tensors if FOR_CONDITION.match(name)]
+    fill(transformer, chosen(tensors, first), dtype, device)
     shared = transformer.settle(prompt, device)
-    return Models(transformer.to(device), projector.to(device), decoder.to(device), prompt, shared)
+    stays = [name for name in tensors if name not in first]
+    fill(transformer, chosen(tensors, stays), dtype, device)
+    transformer.attend_by(attention_mode)
+    return Models(transformer, projector, decoder.to(device), prompt, shared)
 
 
 def transformer_config(
@@ -144,10 +162,16 @@ def load_transformer(
 
 
 def load_projector(
-    tensors: Mapping[str, Tensor], config: ProjectorConfig, file: str = "", dtype: Dtype = None
+    tensors: Mapping[str, Tensor],
+    config: ProjectorConfig,
+    file: str = "",
+    dtype: Dtype = None,
+    device: torch.device | None = None,
 ) -> Projector:
     """LQ_proj_in.ckpt. The rule, v1 or v1.1, is in the config: the file does not tell."""
-    return load_strict(lambda: Projector(config), tensors, file, dtype)
+    projector = load_strict(lambda: Projector(config), tensors, file, dtype, device)
+    projector.arrange()
+    return projector
 
 
 def load_decoder(
@@ -162,15 +186,9 @@ def load_decoder(
     return decoder.to(dtype)
 
 
-def _transformer(path: Path, dtype: Dtype) -> Transformer:
+def _projector(path: Path, rule: Rule, dtype: Dtype, device: torch.device) -> Projector:
     tensors = read_tensors(path)
-    config = transformer_config(tensors, _about(path))
-    return load_transformer(tensors, config, str(path), dtype)
-
-
-def _projector(path: Path, rule: Rule, dtype: Dtype) -> Projector:
-    tensors = read_tensors(path)
-    return load_projector(tensors, projector_config(tensors, rule), str(path), dtype)
+    return load_projector(tensors, projector_config(tensors, rule), str(path), dtype, device)
 
 
 def _prompt(path: Path, text_dim: int) -> Tensor:

@@ -62,6 +62,9 @@ class ImageSizes:
     layers: int = 32
 
 
+UMT5, CLIP = TextSizes(), ImageSizes()
+
+
 @dataclass(frozen=True)
 class Doing:
     """What a pass holds that is not always there.

@@ -184,6 +184,23 @@ def test_what_a_pass_holds(
     assert formula == pytest.approx(live, rel=0.03)
 
 
+@pytest.mark.parametrize("size", [(21, 60, 104), (1, 60, 104)], ids=str)
+def test_what_a_pass_of_eight_bits_holds(
+    size: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where weights are widened for each product."""
+    monkeypatch.setattr(blocks, "attention", lambda q, *_: torch.empty_like(q))
+    of_kernels(monkeypatch)
+    config = replace(TRANSFORMER_VARIANTS[FAMILIES[2]], layers=2)
+    model = built(config)
+    to_fp8(model, *LARGE_LINEARS, form=Fp8Form(is_fast=False))
+    tokens = size[0] * size[1] * size[2] // 4
+    formula = wan_sizes.pass_bytes(config, tokens, size[0], 2, Doing(is_narrow=True))
+    formula += wan_sizes.keys_bytes(config, 2)
+    live = live_bytes(model, size, True)
+    assert formula == pytest.approx(live, rel=0.03)
+
+
 def test_what_step_caching_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "attention", lambda q, *_: torch.empty_like(q))
     monkeypatch.setattr(transformer, "judge", lambda _cache, state, *_: (False, state))
@@ -243,7 +260,7 @@ def test_operations_are_those_of_the_published_sizes() -> None:
     ):
         work = wan_sizes.pass_work(config, tokens, keeps_keys=False)
         assert work.total / 1e12 == pytest.approx(total, rel=0.012)
-    assert wan_sizes.text_work(TextSizes(), 512) / 1e12 == pytest.approx(4.7, rel=0.03)
+    assert wan_sizes.text_work(TextSizes(), 512) / 1e12 == pytest.approx(4.7, rel=0.04)
     assert wan_sizes.image_work(ImageSizes()) / 1e12 == pytest.approx(0.33, rel=0.03)
     decoded = wan_vae.decoding(WAN, 480 * 832 / 64), wan_vae.encoding(WAN, 480 * 832 / 64)
     assert [round(21 * each / 1e12) for each in decoded] == [285, 169]

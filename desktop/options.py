@@ -225,7 +225,12 @@ def _weights_actions(to: argparse.ArgumentParser) -> None:
 
 
 def _generate_options(to: argparse.ArgumentParser) -> None:
-    to.add_argument("output", type=Path, metavar="OUT", help="a name that ends in .mp4 or .png")
+    to.add_argument(
+        "output",
+        type=Path,
+        metavar="OUT",
+        help="a name that ends in .mp4, .mkv (without loss), .png or .jpg",
+    )
     to.add_argument("--prompt", default="", metavar="TEXT", help="what is to be seen")
     to.add_argument("--negative", metavar="TEXT", help="what is not to be seen")
     to.add_argument("--image", type=still_of, metavar="FILE[@T]", help="the first picture")

@@ -162,7 +162,7 @@ class GenerateJob(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
     latents: str = ""
     models: ModelFiles
     options: NeuralOptions = NeuralOptions()
-    output: str  # the final name, .mp4 or .png; written beside it and renamed
+    output: str  # the final name, .mp4, .mkv (lossless) or .png; written beside it and renamed
     cache: str
     cache_limit_bytes: int = 40_000_000_000
 

@@ -55,6 +55,30 @@ class SegmentWriter:
         self._proxy.abandon()
 
 
+class LosslessWriter:
+    """Writes a film of 8-bit RGB pictures at a constant rate that read back byte for byte."""
+
+    def __init__(self, path: Path, width: int, height: int, rate: Fraction) -> None:
+        self._size = (width, height)
+        self._track = _Track(path, "ffv1", "bgr0", self._size, FAST_LOSSLESS, rate)
+
+    def write(self, planes: Planes) -> None:
+        """Adds the next picture. Raises OutputError."""
+        self._track.write(converted(planes, "bgr0", *self._size))
+
+    def finish(self) -> None:
+        """Puts the file in place. Raises OutputError."""
+        try:
+            self._track.finish()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Leaves nothing behind."""
+        self._track.abandon()
+
+
 def proxy_path(segment: Path) -> Path:
     """Where the light copy of a segment lies."""
     return segment.with_suffix(".proxy.mkv")
@@ -70,15 +94,17 @@ class _Track:
         pixel_format: str,
         size: tuple[int, int],
         options: dict[str, str],
+        rate: Fraction = _RATE,
     ) -> None:
         self._file = PendingFile(path)
         self._count = 0
+        self._rate = rate
         try:
             with writing(path):
                 self._container: OutputContainer = av.open(
                     str(self._file.part), "w", format="matroska"
                 )
-                stream = self._container.add_stream(codec, rate=_RATE, options=options)
+                stream = self._container.add_stream(codec, rate=rate, options=options)
                 assert isinstance(stream, VideoStream)
                 stream.width, stream.height = size
                 stream.pix_fmt = pixel_format
@@ -92,7 +118,7 @@ class _Track:
         with writing(self._file.target):
             picture = planes.picture
             before = (picture.pts, picture.time_base, picture.pict_type)
-            picture.pts, picture.time_base, picture.pict_type = self._count, 1 / _RATE, 0
+            picture.pts, picture.time_base, picture.pict_type = self._count, 1 / self._rate, 0
             self._count += 1
             try:
                 self._container.mux(self._stream.encode(picture))

@@ -8,13 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.errors import Cancelled, EffectError, EngineError, OutputError
+from engine.errors import Cancelled, EffectError, EngineError, OutputError, WeightsError
 from engine.files import write_whole
 from engine.generation import Mode, Shape, resolved, shape_of
 from engine.jobs import ExportOptions, GenerateJob, JobResult, SourcePicture
@@ -22,10 +23,10 @@ from engine.library.found import listed
 from engine.media.info import fingerprint
 from engine.media.output import writing
 from engine.media.picture import SUFFIXES, write_picture
-from engine.media.writer import Mp4Writer
+from engine.media.writer import LosslessWriter, Mp4Writer
 from engine.models.attention import take_warnings
 from engine.models.memory import memory_told
-from engine.models.resident import Resident
+from engine.models.resident import Key, Resident, key_of
 from engine.models.samplers import State
 from engine.models.text.prompts import PromptCache
 from engine.models.text.tokens import Tokenizer
@@ -57,6 +58,7 @@ from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_i
 VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
 ROWS_BYTES = 256_000_000  # of prompts, in memory
 SLOW = "It ran on the processor: a card would be many times faster."
+LOSSLESS = ".mkv"
 ALIKE = 1e-4  # noise levels that are the same
 
 
@@ -67,13 +69,15 @@ class Generator:
         self._resident = resident
         self._tokenizers: dict[tuple[str, int, int], Tokenizer] = {}
         self._prompts: dict[str, PromptCache] = {}
+        self._facts: dict[Key, Facts] = {}
 
     def run(self, job: GenerateJob, device: DeviceFacts, report: Report) -> JobResult:
         """Makes the file. Raises EngineError and Cancelled."""
         _check_output(Path(job.output))
         began = time.monotonic()
         with torch.inference_mode():
-            work = _Work(job, device, self._resident, self.tokenizer)
+            known = self.facts({name: Path(path) for name, path in job.models.files.items()})
+            work = _Work(job, device, self._resident, self.tokenizer, known)
             prompts = self._prompts.setdefault(
                 job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
             )
@@ -89,6 +93,18 @@ class Generator:
             made=work.made,
             notes=tuple(dict.fromkeys([*work.notes, *take_warnings()])),
         )
+
+    def facts(self, files: dict[str, Path]) -> Facts:
+        """Of a set of files; read once. Raises WeightsError."""
+        for path in files.values():
+            if not path.is_file():
+                raise WeightsError(
+                    f"{path.name} is not where it was: {path}.", "Look at Preferences, Weights."
+                )
+        key = key_of([path for _, path in sorted(files.items())], None, "cpu", sorted(files))
+        if key not in self._facts:
+            self._facts[key] = facts(files)
+        return self._facts[key]
 
     def tokenizer(self, path: Path) -> Tokenizer:
         """Of a file of the text encoder; read once. Raises WeightsError."""
@@ -108,11 +124,12 @@ class _Work:
         device: DeviceFacts,
         resident: Resident,
         tokenizer: Callable[[Path], Tokenizer],
+        known: Facts,
     ) -> None:
         self._job = job
         files = {name: Path(path) for name, path in job.models.files.items()}
         self._files = files
-        self._facts: Facts = facts(files)
+        self._facts = known
         if job.mode not in self._facts.modes:
             raise EffectError(
                 f"{files['transformer'].name} cannot do this: it makes "
@@ -268,13 +285,20 @@ class _Work:
                 self._write_film(path, _pictures(chunks))
 
     def _write_film(self, path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
-        rate = self._job.rate
-        options = ExportOptions(crf=int(self.values["crf"]), preset="medium")
-        size = self.ask.width, self.ask.height
-        writer = Mp4Writer(path, *size, rate, options, False, self._metadata())
+        rate, size = self._job.rate, (self.ask.width, self.ask.height)
+        writer: Mp4Writer | LosslessWriter
+        if path.suffix.lower() == LOSSLESS:
+            writer = LosslessWriter(path, *size, rate)
+        else:
+            options = ExportOptions(crf=int(self.values["crf"]), preset="medium")
+            writer = Mp4Writer(path, *size, rate, options, False, self._metadata())
         try:
             for number, picture in enumerate(pictures):
-                writer.write(from_rgb8(picture), number / rate, 1 / rate)
+                planes = from_rgb8(picture)
+                if isinstance(writer, LosslessWriter):
+                    writer.write(planes)
+                else:
+                    writer.write(planes, number / rate, 1 / rate)
         except BaseException:
             writer.abandon()
             raise
@@ -326,15 +350,23 @@ def _shape(job: GenerateJob, samples: Samples) -> Shape:
     """Size and length: as asked, else of what is given."""
     frames, width, height = job.frames, job.width, job.height
     source: tuple[int, int] | None = None
+    notes: list[str] = []
     if job.video is not None:
         source = size_of(job.video.path)
-        frames = min(frames, clip_frames(job.video, job.rate))
+        there = clip_frames(job.video, job.rate)
+        if there > frames:
+            seconds = float(frames / job.rate)
+            notes.append(
+                f"Of the clip’s {there} frames the first {frames} were used, {seconds:.1f} s."
+            )
+        frames = min(frames, there)
     elif job.first is not None:
         source = size_of(job.first.path)
     given = samples.latents if samples.latents is not None else samples.noise
     if given is not None and source is None and not width:
         width, height = CELL * given.shape[4], CELL * given.shape[3]
-    return shape_of(job.mode, width, height, frames, source, job.area)
+    shape = shape_of(job.mode, width, height, frames, source, job.area)
+    return msgspec.structs.replace(shape, notes=(*shape.notes, *notes))
 
 
 def _check_given(job: GenerateJob) -> None:
@@ -350,8 +382,11 @@ def _check_given(job: GenerateJob) -> None:
 
 
 def _check_output(path: Path) -> None:
-    if path.suffix.lower() not in (".mp4", *SUFFIXES):
-        raise OutputError(f"«{path.name}» is no name for a result.", "End it with .mp4 or .png.")
+    if path.suffix.lower() not in (".mp4", LOSSLESS, *SUFFIXES):
+        raise OutputError(
+            f"«{path.name}» is no name for a result.",
+            "End it with .mp4, .mkv (without loss), .png or .jpg.",
+        )
 
 
 def _made_by(modes: tuple[str, ...]) -> str:

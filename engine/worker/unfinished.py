@@ -5,6 +5,7 @@ import json
 import os
 import time
 from contextlib import suppress
+from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -90,4 +91,10 @@ def identity(path: Path) -> list[str]:
     if path.name.endswith(".safetensors.index.json"):
         shards = set(json.loads(path.read_bytes())["weight_map"].values())
         files += [path.parent / name for name in sorted(shards)]
-    return [fingerprint(file) for file in files]
+    facts = [(file, file.stat()) for file in files]
+    return [_fingerprint(file, fact.st_size, fact.st_mtime_ns) for file, fact in facts]
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(path: Path, size: int, changed: int) -> str:
+    return fingerprint(path)

@@ -1,0 +1,252 @@
+"""Wan's jobs in this process: what is shared between them, and that no means changes a pixel."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from engine.errors import WeightsError  # noqa: E402
+from engine.generation import Mode  # noqa: E402
+from engine.jobs import (  # noqa: E402
+    GenerateJob,
+    JobResult,
+    LoraChoice,
+    ModelFiles,
+    NeuralOptions,
+    SourceClip,
+)
+from engine.models.resident import Resident  # noqa: E402
+from engine.models.samplers import State  # noqa: E402
+from engine.models.wan import pipeline  # noqa: E402
+from engine.models.wan.denoising import Kept  # noqa: E402
+from engine.models.wan.loading import load_vae  # noqa: E402
+from engine.models.wan.preview import preview  # noqa: E402
+from engine.models.wan.teacache import TeaState  # noqa: E402
+from engine.models.wan.vae import decode, encode  # noqa: E402
+from engine.planning import DeviceFacts  # noqa: E402
+from engine.progress import Silent  # noqa: E402
+from engine.worker import wan_parts  # noqa: E402
+from engine.worker.generate import Generator  # noqa: E402
+from engine.worker.given import clip_chunks  # noqa: E402
+from engine.worker.wan_settings import LAYOUTS  # noqa: E402
+from tests.support.media import make_video  # noqa: E402
+from tests.support.wan_checkpoints import TEXT, TRANSFORMER, VAE, write_wan  # noqa: E402
+
+CPU = DeviceFacts(kind="cpu", name="2 cores", has_triton=False)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_wan(tmp_path_factory.mktemp("models") / "t2v")
+
+
+@pytest.fixture
+def generator() -> Generator:
+    return Generator(Resident(1 << 30))
+
+
+def job_of(weights: Path, folder: Path, **more: Any) -> GenerateJob:
+    files = {"transformer": TRANSFORMER, "text": TEXT, "vae": VAE}
+    usual: dict[str, Any] = {
+        "mode": Mode.TEXT,
+        "prompt": "a red fox",
+        "width": 32,
+        "height": 32,
+        "frames": 5,
+        "values": {"steps": 2},
+        "output": str(folder / "out.mp4"),
+        "latents": str(folder / "latents.safetensors"),
+        "cache": str(folder / "cache"),
+        "models": ModelFiles(
+            family="wan2.1-t2v-1.3b",
+            files={part: str(weights / name) for part, name in files.items()},
+        ),
+    }
+    return GenerateJob(**(usual | more))
+
+
+def made(generator: Generator, job: GenerateJob) -> tuple[JobResult, Tensor]:
+    """What a job says, and its latents."""
+    result = generator.run(job, CPU, Silent())
+    return result, load_file(job.latents)["latents"]
+
+
+def with_values(job_values: dict[str, Any]) -> dict[str, Any]:
+    return {"values": {"steps": 2} | job_values}
+
+
+def test_a_second_job_finds_models_and_prompts(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = pipeline.encode_prompt
+
+    def counted(encoder: Any, text: str, report: Any) -> Tensor:
+        asked.append(text)
+        return real(encoder, text, report)
+
+    monkeypatch.setattr(pipeline, "encode_prompt", counted)
+    _, first = made(generator, job_of(weights, tmp_path))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("loaded again")
+
+    for name in ("load_text", "load_vae", "load_diffusion"):
+        monkeypatch.setattr(wan_parts, name, refuse)
+    _, other = made(generator, job_of(weights, tmp_path, prompt="a blue fox"))
+    assert not torch.equal(first, other)
+    assert [text[:10] for text in asked] == ["a red fox", "garish col", "a blue fox"]
+    result, again = made(generator, job_of(weights, tmp_path))
+    assert torch.equal(first, again)
+    assert result.made == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"blocks_to_swap": 5, "prefetch_blocks": 2},
+        {"keep_keys": False, "decode_chunk": 2},
+        {"batched_cfg": True},
+        {"context_schedule": "static_standard"},  # the clip is no longer than a window
+    ],
+)
+def test_means_do_not_change_the_result(
+    generator: Generator, weights: Path, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    _, plain = made(generator, job_of(weights, tmp_path))
+    job = job_of(weights, tmp_path, cache=str(tmp_path / "other"), **with_values(values))
+    _, other = made(generator, job)
+    torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_windows_prompts_and_caches_change_it(
+    generator: Generator, weights: Path, tmp_path: Path
+) -> None:
+    windows = {"context_schedule": "uniform_standard", "context_frames": 5, "context_overlap": 4}
+    assert windows["context_schedule"] in LAYOUTS
+    long: dict[str, Any] = {"frames": 13, "prompt": "a red fox | a blue cat"}
+    _, whole = made(generator, job_of(weights, tmp_path, **long))
+    _, parts = made(generator, job_of(weights, tmp_path, **long, **with_values(windows)))
+    same = with_values(windows)
+    _, one = made(generator, job_of(weights, tmp_path, frames=13, prompt="a red fox", **same))
+    assert whole.shape == parts.shape
+    assert not torch.equal(whole, parts)
+    assert not torch.equal(parts, one)
+    assert bool(parts.isfinite().all())
+
+
+def test_without_guidance_the_negative_prompt_is_not_encoded(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        pipeline, "encode_prompt", lambda _, text, __: asked.append(text) or torch.ones(3, 64)
+    )
+    made(generator, job_of(weights, tmp_path, **with_values({"cfg": 1})))
+    assert asked == ["a red fox"]
+    made(generator, job_of(weights, tmp_path, guidance=(5.0, 1.0)))
+    assert len(asked) == 2
+
+
+def lora(weights: Path, folder: Path) -> Path:
+    """Thin matrices for a layer, and a difference of a bias."""
+    tensors = load_file(weights / TRANSFORMER)
+    rows, columns = tensors["blocks.0.self_attn.q.weight"].shape
+    draw = torch.Generator().manual_seed(3)
+    path = folder / "style.safetensors"
+    save_file(
+        {
+            "diffusion_model.blocks.0.self_attn.q.lora_A.weight": torch.randn(
+                4, columns, generator=draw
+            ),
+            "diffusion_model.blocks.0.self_attn.q.lora_B.weight": torch.randn(
+                rows, 4, generator=draw
+            ),
+            "diffusion_model.blocks.1.ffn.2.diff_b": torch.randn(rows, generator=draw),
+        },
+        path,
+    )
+    return path
+
+
+def test_loras_are_live_or_merged_and_leave_the_model_as_it_was(
+    generator: Generator, weights: Path, tmp_path: Path
+) -> None:
+    chosen = LoraChoice(path=str(lora(weights, tmp_path)), strength=(0.7,))
+    _, plain = made(generator, job_of(weights, tmp_path))
+    result, live = made(generator, job_of(weights, tmp_path, loras=(chosen,)))
+    merged_job = job_of(weights, tmp_path, loras=(chosen,), **with_values({"merge_loras": True}))
+    _, merged = made(generator, merged_job)
+    assert not torch.allclose(plain, live)
+    torch.testing.assert_close(live, merged, rtol=1e-3, atol=1e-3)
+    assert any("3 tensors change 2" in note for note in result.notes)
+    by_step = LoraChoice(path=chosen.path, strength=(0.7, 0.0))
+    swapped = with_values({"blocks_to_swap": 4})
+    _, fading = made(generator, job_of(weights, tmp_path, loras=(by_step,), **swapped))
+    assert not torch.allclose(fading, live)
+    again = job_of(weights, tmp_path, cache=str(tmp_path / "other"))
+    assert torch.equal(made(generator, again)[1], plain)
+
+
+def test_eight_bits_are_near(generator: Generator, weights: Path, tmp_path: Path) -> None:
+    _, plain = made(generator, job_of(weights, tmp_path))
+    narrow = with_values({"quantization": "fp8_e4m3fn_scaled"})
+    _, eight = made(generator, job_of(weights, tmp_path, **narrow))
+    wished = job_of(weights, tmp_path, options=NeuralOptions(precision="fp8"))
+    _, fast = made(generator, wished)
+    assert not torch.equal(plain, eight)
+    for one in (eight, fast):
+        assert float((one - plain).norm() / plain.norm()) < 0.3
+
+
+def test_a_strength_of_nothing_gives_the_clip_back(
+    generator: Generator, weights: Path, tmp_path: Path
+) -> None:
+    clip = SourceClip(path=str(make_video(tmp_path / "clip.mp4", 10, size=(32, 32))))
+    job = job_of(
+        weights, tmp_path, mode=Mode.VIDEO, video=clip, **with_values({"denoise_strength": 0})
+    )
+    _, found = made(generator, job)
+    chunks = list(clip_chunks(clip, job.rate, 5, (32, 32), True, 1))
+    vae = load_vae(weights / VAE, torch.float32)
+    expected = encode(vae, torch.cat(chunks, dim=2))
+    torch.testing.assert_close(found, expected)
+    assert decode(vae, found).shape[2] == 5
+
+
+def test_a_file_that_has_gone_is_told_by_name(
+    generator: Generator, weights: Path, tmp_path: Path
+) -> None:
+    job = job_of(weights, tmp_path)
+    files = job.models.files | {"text": str(tmp_path / "umt5.pth")}
+    gone = job_of(weights, tmp_path, models=ModelFiles(family="wan2.1-t2v-1.3b", files=files))
+    with pytest.raises(WeightsError, match=r"umt5\.pth is not where it was"):
+        generator.run(gone, CPU, Silent())
+
+
+def test_what_is_kept_reads_back_the_same() -> None:
+    state = State(torch.randn(1, 16, 2, 4, 4), 3, (torch.ones(2), torch.zeros(3)))
+    tea = {
+        ((0,), (0, 1)): TeaState(torch.ones(1, 2), 0.25, 0.125, torch.ones(1, 4, 8), 2),
+        ((-1,), (0, 1)): TeaState(),
+    }
+    tensors = Kept(state, tea).tensors()
+    back = Kept.of(tensors)
+    assert back.tensors().keys() == tensors.keys()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in back.tensors().items())
+    assert back.state.done == 3
+    assert [one.skipped for one in back.tea.values()] == [2, 0]
+    assert back.tea.keys() == tea.keys()
+
+
+def test_a_preview_is_a_picture_of_four_pixels_to_a_cell() -> None:
+    latents = torch.zeros(1, 16, 3, 6, 8)
+    latents[:, 14, :, :, 4:] = 2  # the channel that makes red
+    shown = preview(latents, 1)
+    assert shown.shape == (24, 32, 3)
+    assert shown[:, 24:, 0].mean() > shown[:, :8, 0].mean() + 50

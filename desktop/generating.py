@@ -1,5 +1,6 @@
 """From what is filled in to what is made: modes, presets, jobs, names, landing places."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.timeline.edits import Placement
 from engine.timeline.model import Asset, Clip, Sequence, TrackKind, new_id
 from engine.timeline.parameters import Value
 from engine.timeline.time import Time, TimeRange, snap
+from engine.wan_parameters import PARAMETERS
 from ui.generate_form import CUSTOM, PICTURE, STILL, Form, PictureGiven
 
 FAST_STEPS, BALANCED_STEPS = 10, 20
@@ -31,6 +33,22 @@ KINDS = {
 }
 # What presets fill in; the rest stays as the person has it.
 PRESET_FIELDS = ("steps", "shift", "cfg", "scheduler", "teacache")
+RUN = frozenset(("steps", "shift", "cfg", "scheduler"))
+# What a plan chooses where nobody did.
+MEANS = frozenset(
+    (
+        "base_precision",
+        "quantization",
+        "vae_precision",
+        "load_device",
+        "blocks_to_swap",
+        "keep_keys",
+        "vae_tiling",
+        "encode_chunk",
+        "decode_chunk",
+        "batched_cfg",
+    )
+)
 
 
 class Landing(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +129,29 @@ def is_preset(form: Form, family: str, told: Distilled | None) -> bool:
     return all(form.values.get(name) == value for name, value in wanted.items())
 
 
+def chosen_values(
+    form: Form, family: str, values: Mapping[str, Value] | None = None
+) -> dict[str, Value]:
+    """What a job is told: the run itself, and what is not as published.
+
+    The rest is left to the plan, as which numbers are computed with and what waits where.
+    """
+    usual = resolved({}, mode_of(form), family, *size_of(form))
+    given = form.values if values is None else values
+    return {name: value for name, value in given.items() if name in RUN or value != usual.get(name)}
+
+
+def without_means(form: Form) -> Form:
+    """The form with what needs memory left to the plan."""
+    usual = {one.name: one.default for one in PARAMETERS if one.name in MEANS}
+    return replace(form, values={**form.values, **usual})
+
+
+def has_means(form: Form) -> bool:
+    """Whether something that needs memory was chosen by hand."""
+    return without_means(form).values != form.values
+
+
 def fault_of(form: Form) -> str:
     """Why the form makes nothing, "" where it does."""
     if not form.prompt.strip():
@@ -149,7 +190,7 @@ def job_of(
         seed=(form.seed + variation) % 2**31,
         first=_source(form.first) if is_pictured else None,
         last=_source(form.last) if is_pictured else None,
-        values=dict(form.values),
+        values=chosen_values(form, models.family),
         loras=tuple(LoraChoice(path=one.path, strength=(one.strength,)) for one in form.loras),
         models=models,
         options=settings.neural,

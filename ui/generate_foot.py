@@ -29,7 +29,9 @@ class GenerateFoot(QFrame):
         self._plan = Elided("", "small", token="text2", tabular=True, parent=self)
         self._fit = push_button("Fit to this card", "link", parent=self)
         self._fit.setFont(theme.font("small"))
-        with_help(self._fit, "Fit to this card", "", "Sets block swap and precision.")
+        with_help(
+            self._fit, "Fit to this card", "", "Block swap and precision as the plan has them."
+        )
         self._fit.clicked.connect(self.fit_requested)
         self._fit.hide()
         line.addWidget(self._sign)
@@ -54,7 +56,7 @@ class GenerateFoot(QFrame):
         blocked = bool(means.reason) or means.gets_weights or not means.fits
         self._sign.set("warning" if blocked else "chip", "warn" if blocked else "accent")
         self._plan.set_text(means.price)
-        self._fit.setVisible(not means.fits and not means.gets_weights and not means.reason)
+        self._fit.setVisible(means.can_fit)
         self._gets_weights = means.gets_weights
         self.button.setText(means.action)
         name = "download" if means.gets_weights else "generate"

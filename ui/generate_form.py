@@ -70,7 +70,8 @@ class Means:
     `models`: families to choose from and their labels. `loop`, `extend`, `fill`: why it cannot
     be, "" where it can. `presets`: a line for each. `note`: what a distilled file has set.
     `size`: the size that the clip will have. `blocks`: of the model. `price`: the plan line.
-    `action`: the words of the button. `reason`: why nothing can be made, "" where it can.
+    `can_fit`: by other means than were chosen. `action`: the words of the button. `reason`: why
+    nothing can be made, "" where it can.
     """
 
     models: tuple[tuple[str, str], ...] = ()
@@ -85,6 +86,7 @@ class Means:
     blocks: int = 40
     price: str = ""
     fits: bool = True
+    can_fit: bool = False
     action: str = "Generate"
     reason: str = ""
     gets_weights: bool = False

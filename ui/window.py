@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, QUrl, Signal
 from PySide6.QtGui import (
     QAction,
     QCloseEvent,
@@ -13,9 +13,6 @@ from PySide6.QtGui import (
     QDragMoveEvent,
     QDropEvent,
     QKeyEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
     QResizeEvent,
     QStatusTipEvent,
 )
@@ -24,16 +21,16 @@ from PySide6.QtWidgets import (
     QApplication,
     QDialog,
     QMainWindow,
-    QSplitter,
     QWidget,
 )
 
-from ui import icons, theme
+from ui import icons
 from ui.menurow import MenuRow
 from ui.panels import column, surface
 from ui.statusbar import StatusBar
 from ui.transport import Transport
 from ui.viewer import Viewer
+from ui.window_parts import DropFrame, Handle, Scrim
 
 if TYPE_CHECKING:
     from ui.bin import Bin
@@ -48,59 +45,6 @@ BIN, INSPECTOR, TIMELINE = 272, 320, 343
 QUEUE, GENERATE = "queue", "generate"  # the panels beside, one at a time
 SIDES = {QUEUE: 400, GENERATE: 480}
 BOTH_FROM = 1760  # from this width the inspector stays beside them
-
-
-class Handle(QSplitter):
-    """A splitter with 1 px lines; a double-click on one restores its usual places."""
-
-    restored = Signal()
-
-    def __init__(self, orientation: Qt.Orientation, parent: QWidget | None = None) -> None:
-        super().__init__(orientation, parent)
-        self.setHandleWidth(1)
-        self.setChildrenCollapsible(False)
-
-    def watch(self) -> None:
-        """Listens to its handles; called once all parts are in."""
-        for i in range(1, self.count()):
-            self.handle(i).installEventFilter(self)
-
-    def eventFilter(self, watched: object, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.MouseButtonDblClick:
-            self.restored.emit()
-            return True
-        return False
-
-
-class DropFrame(QWidget):
-    """The frame round the panel that would take what is dragged."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.hide()
-
-    def put_round(self, panel: QWidget) -> None:
-        corner = panel.mapTo(self.window(), QPoint(0, 0))
-        self.setGeometry(corner.x(), corner.y(), panel.width(), panel.height())
-        self.raise_()
-        self.show()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setPen(QPen(theme.colour("accent"), 2))
-        painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
-
-
-class Scrim(QWidget):
-    """Dims the window behind a dialog."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setGeometry(parent.rect())
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), theme.colour("scrim"))
 
 
 class Window(QMainWindow):

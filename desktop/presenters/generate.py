@@ -1,5 +1,6 @@
 """Generate: the panel, the jobs it asks for, and where their results go."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import randrange
@@ -9,24 +10,24 @@ from PySide6.QtWidgets import QFileDialog
 
 from desktop import generating, naming
 from desktop.exporting import export_folder
+from desktop.generate_price import price_of
 from desktop.generating import Landing, mode_of
-from desktop.imports import same_medium
-from desktop.job_entry import IS_OVER, Entry
-from desktop.landings import Landings
+from desktop.job_entry import IS_OVER
 from desktop.parts import Parts
 from desktop.presenters.generate_pictures import Pictures
+from desktop.presenters.generate_results import GenerateResults
 from desktop.settings import with_prompt
 from engine import wan_rules
 from engine.errors import OutputError, WeightsError
 from engine.generation import FAMILIES
 from engine.jobs import GenerateJob, ModelFiles
 from engine.library.found import gigabytes
-from engine.timeline import edits
-from engine.timeline.model import Asset, Clip, Project, TrackKind, new_id
+from engine.planning import Estimate
+from engine.planning.words import duration
+from engine.timeline.model import Clip, TrackKind
 from engine.timeline.parameters import Value
 from engine.timeline.time import ZERO
 from engine.wan_levels import levels
-from engine.worker.messages import Event, Probed
 from ui.generate_form import (
     CUSTOM,
     DICE,
@@ -52,7 +53,7 @@ class GeneratePresenter(QObject):
         super().__init__(parts.window)
         self._parts = parts
         self._pictures = Pictures(parts)
-        self._landings = Landings(parts.folders.data)
+        self._results = GenerateResults(parts)
         self._is_wired = False
         self._shown: tuple[Form, Means] | None = None
         self._place: Landing | None = None  # other than the playhead: of a clip's end, of a gap
@@ -69,7 +70,6 @@ class GeneratePresenter(QObject):
         self._later.timeout.connect(self.show)
         parts.window.generate_toggled.connect(self._toggled)
         parts.window.viewer.empty.generate_requested.connect(self.open)
-        parts.queue.finished.connect(self._finished)
         parts.window.notices.action_requested.connect(self._act)
         for signal in (
             parts.engines.changed,
@@ -134,6 +134,7 @@ class GeneratePresenter(QObject):
         panel.lora_add_requested.connect(self._add_lora)
         panel.generate_requested.connect(self.generate)
         panel.weights_requested.connect(self._get_weights)
+        panel.fit_requested.connect(self._fit)
 
     def _files(self) -> ModelFiles | None:
         """The model that would run; None where none is there."""
@@ -171,6 +172,7 @@ class GeneratePresenter(QObject):
         reason = self._parts.engines.reason
         name, size = self._parts.weights.nearest(generating.families_of(form))
         gets = files is None and not reason
+        price, fits = self._price(name, files, reason)
         action = f"Get {gigabytes(size)}" if gets and size else "Generate"
         if gets and not size:
             action = "Look at weights"
@@ -185,7 +187,9 @@ class GeneratePresenter(QObject):
             note=told.sentence() if told is not None else "",
             size=generating.size_of(form),
             blocks=30 if "1.3b" in family else 40,
-            price=self._price(name, files, reason),
+            price=price,
+            fits=fits,
+            can_fit=not fits and generating.has_means(form),
             action=action,
             reason=f"Generating {reason}." if reason else "",
             gets_weights=gets,
@@ -203,26 +207,32 @@ class GeneratePresenter(QObject):
         return levels(str(values["scheduler"]), str(values["table"]), round(steps), shift)
 
     def _preset_line(self, preset: str) -> str:
-        told = generating.distilled_of(self.form, self._files())
-        values = generating.preset_values(preset, self.form, self._family(), told)
-        steps = values["steps"]
-        return f"{steps} step{'' if steps == 1 else 's'}"
+        """«20 steps · 3 min»."""
+        files = self._files()
+        told = generating.distilled_of(self.form, files)
+        more = generating.preset_values(preset, self.form, self._family(), told)
+        steps = more["steps"]
+        words = f"{steps} step{'' if steps == 1 else 's'}"
+        if files is None or not self._parts.engines.runs_models:
+            return words
+        return f"{words} · {duration(self._estimate(files, more).seconds)}"
 
-    def _price(self, nearest: str, files: ModelFiles | None, reason: str) -> str:
-        """The plan line, or what keeps the run from starting."""
+    def _estimate(self, files: ModelFiles, more: Mapping[str, Value] | None = None) -> Estimate:
+        """The price of the form, or of it with some other values."""
+        options = self._parts.settings.value.neural
+        values = {**self.form.values, **(more or {})}
+        return price_of(self.form, files, self._parts.engines.device(), options, values)
+
+    def _price(self, nearest: str, files: ModelFiles | None, reason: str) -> tuple[str, bool]:
+        """The plan line and whether it fits, or what keeps the run from starting."""
         if reason:
-            return f"Generating {reason}"
+            return f"Generating {reason}", True
         if files is None:
             if not self._parts.weights.reports:
-                return "The weights have not been looked for yet"
-            return f"{self._label(nearest)} is not here yet"
-        device = self._parts.engines.device()
-        where = device.name if device is not None and device.kind == "cuda" else "On the CPU"
-        width, height = generating.size_of(self.form)
-        frames = 1 if self.form.tab == STILL else self.form.frames
-        count = "1 frame" if frames == 1 else f"{frames} frames"
-        steps = round(_number(self.form.values, "steps"))
-        return f"{where} · {width} × {height} · {count} · {steps} steps"
+                return "The weights have not been looked for yet", True
+            return f"{self._label(nearest)} is not here yet", True
+        price = self._estimate(files)
+        return price.line, price.fits
 
     def _why_no_loop(self) -> str:
         if self.form.tab == PICTURE and self.form.first is None:
@@ -344,6 +354,11 @@ class GeneratePresenter(QObject):
         self.form = form
         self.show()
 
+    def _fit(self) -> None:
+        """Leaves to the plan whatever needs memory."""
+        self.form = generating.without_means(self.form)
+        self.show()
+
     def _get_weights(self) -> None:
         families = generating.families_of(self.form)
         self._parts.engines.weights_wanted.emit(self._parts.weights.nearest(families)[0])
@@ -394,60 +409,8 @@ class GeneratePresenter(QObject):
         )
         if not form.to_media and variation == 0:
             at = Landing(sequence=parts.editor.sequence.id, at=parts.editor.playhead)
-            self._landings.put(job.id, self._place or at)
+            self._results.place(job.id, self._place or at)
         parts.queue.add(job)
-
-    # What comes of it
-
-    def _finished(self, job_id: str) -> None:
-        entry = self._parts.queue.entry(job_id)
-        if entry is None or not isinstance(entry.job, GenerateJob) or entry.result is None:
-            return
-        path = entry.result.output
-        found = entry
-
-        def answer(event: Event) -> None:
-            if isinstance(event, Probed):
-                self._arrived(found, path, event)
-            else:
-                self._parts.tell("error", f"{Path(path).name} cannot be read.")
-
-        self._parts.importer.facts(path, answer)
-
-    def _arrived(self, entry: Entry, output: str, probed: Probed) -> None:
-        """Puts the result on the timeline, or into Media where its place is gone."""
-        editor = self._parts.editor
-        path = Path(output)
-        fresh = Asset(
-            new_id(), str(path), path.name, probed.facts, probed.fingerprint, made_by="generate"
-        )
-        asset = same_medium(editor.project.assets, probed.facts, probed.fingerprint) or fresh
-        landing = self._landings.take(entry.id)
-        is_here = landing is not None and any(
-            one.id == landing.sequence for one in editor.project.sequences
-        )
-        placed: list[Clip] = []
-
-        def edit(project: Project) -> Project:
-            project = edits.add_assets(project, (asset,))
-            if landing is None or not is_here:
-                return project
-            project = edits.set_up(project, asset)
-            sequence, clip = generating.landed(
-                project.sequence(landing.sequence),
-                asset,
-                landing,
-                editor.targets,
-                self._parts.commands.still_seconds,
-            )
-            placed.extend([clip] if clip is not None else [])
-            return edits.on_sequence(project, landing.sequence, lambda _one: sequence)
-
-        editor.apply(f"Generate {asset.name}", edit)
-        if landing is None:
-            self._parts.tell("done", f"{asset.name} is in Media.")
-        elif not placed:
-            self._parts.tell("warning", f"{asset.name} is in Media: its place is gone.")
 
     def _act(self, notice: Notice, key: str) -> None:
         family = self._weights_notices.pop(notice.id, None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage
 
+from desktop.generate_price import generate_line
 from desktop.job_entry import Entry, State
 from desktop.parts import Parts
 from desktop.presenters.media import show_in_folder
@@ -173,6 +174,8 @@ class QueuePresenter(QObject):
                 parts.append(duration_text(entry.seconds_left) + " left")
             return " · ".join(part for part in parts if part)
         if entry.state is State.WAITING:
+            if isinstance(job, GenerateJob):
+                return generate_line(job, self._parts.engines.device())
             if not isinstance(job, EffectJob):
                 return _engine_words(job)
             return estimate(job, device=self._parts.engines.device()).line

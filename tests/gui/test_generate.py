@@ -307,6 +307,44 @@ def test_a_clip_from_words_lands_at_the_playhead(app: App, qtbot: QtBot, tmp_pat
     assert app.parts.editor.project.asset(asset.id) is None
 
 
+def test_the_price_stands_there_before_the_run(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    with_weights(app, qtbot, tmp_path / "weights")
+    small = Device(kind="cuda", name="Small Card", total_bytes=1 << 30, free_bytes=1 << 28)
+    app.parts.queue.device_changed.emit(small)
+    panel = opened(app)
+    assert panel.foot.plan_text().startswith("Needs ")
+    assert panel.presets.cards()["fast"].line().startswith("10 steps · ")
+    assert panel.foot._fit.isHidden()  # nothing was chosen that could be given up
+    app.generate._change("value", ("blocks_to_swap", 2))
+    assert not panel.foot._fit.isHidden()
+    panel.foot._fit.click()
+    assert app.generate.form.values["blocks_to_swap"] == 0
+    assert panel.foot._fit.isHidden()
+
+
+def test_a_job_leaves_to_the_plan_what_nobody_chose(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    app.parts.queue.pause()
+    with_weights(app, qtbot, tmp_path / "weights")
+    panel = opened(app)
+    QTest.keyClicks(panel.prompt, "A cat")
+    app.generate._change("value", ("quantization", "fp8_e4m3fn"))
+    panel.foot.button.click()
+    (job,) = jobs(app)
+    assert job.values == {
+        "steps": 20,
+        "shift": 8.0,
+        "cfg": 6.0,
+        "scheduler": "unipc",
+        "quantization": "fp8_e4m3fn",
+    }
+    app.parts.window.show_queue(True)
+    (row,) = [one.job for one in app.parts.window.queue.entries()]
+    assert row.title == "Text to video"
+    assert row.subject == "A cat"
+    assert row.icon == "generate"
+    assert row.detail.startswith("On the CPU · about ")
+
+
 # Where results land
 
 

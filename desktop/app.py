@@ -19,6 +19,7 @@ from desktop.jobs import JobQueue
 from desktop.parts import Parts
 from desktop.playback import Playback
 from desktop.presenters.exports import ExportPresenter
+from desktop.presenters.generate import GeneratePresenter
 from desktop.presenters.inspector import InspectorPresenter
 from desktop.presenters.media import MediaPresenter
 from desktop.presenters.projects import ProjectPresenter
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 HINTS = [("Space", "play"), ("S", "split"), ("Ctrl K", "find any command")]
 SCAN_MS = 1500  # after the start, when the window is at rest
+GENERATE_HINTS = [("Ctrl Enter", "generate"), ("Alt Up", "previous prompt")]
 EMPTY_HINTS = [("Ctrl I", "import"), ("Ctrl O", "open project"), ("Ctrl K", "find any command")]
 
 
@@ -85,6 +87,7 @@ class App(QObject):
         self.inspector = InspectorPresenter(self.parts)
         self.queue = QueuePresenter(self.parts)
         self.exports = ExportPresenter(self.parts)
+        self.generate = GeneratePresenter(self.parts)
         self.projects = ProjectPresenter(self.parts)
         self._preferences: PreferencesPresenter | None = None
         self._connect()
@@ -126,6 +129,7 @@ class App(QObject):
         parts.timeline.tool_changed.connect(lambda _tool: self._hint([]))
         window = parts.window
         window.close_requested.connect(self._close)
+        window.generate_toggled.connect(lambda _shown: self._hint([]))
         window.inspector.transform_shown.connect(lambda _shown: self.viewer.show_handles())
         window.bin.opened.connect(self._look_at)
         window.bin.play_requested.connect(self._play_medium)
@@ -203,6 +207,7 @@ class App(QObject):
             "view.zoom_fit": timeline.fit,
             "view.larger": self._toggle_larger,
             "view.compare": viewer.compare.toggle,
+            "view.generate": lambda: window.show_generate(not window.is_generate_shown()),
             "view.queue": lambda: window.show_queue(not window.is_queue_shown()),
             "view.palette": self._open_palette,
             "view.next_panel": lambda: window.focus_panel(1),
@@ -346,6 +351,8 @@ class App(QObject):
 
     def _hint(self, hints: list[tuple[str, str]]) -> None:
         usual = HINTS if self.parts.editor.project.assets else EMPTY_HINTS
+        if self.parts.window.is_generate_shown():
+            usual = GENERATE_HINTS
         self.parts.window.status.set_hints(hints or usual)
 
     # The window's place, and its end

@@ -91,6 +91,13 @@ class Engines(QObject):
         """Whether models run here at all."""
         return self._has_card() or self._settings.value.neural_on_cpu
 
+    @property
+    def reason(self) -> str:
+        """Why no model runs here, «needs an NVIDIA card»; "" where they do."""
+        if self.runs_models:
+            return ""
+        return "torch sees no card" if self._had_driver() else NEEDS_CARD
+
     def states(self) -> dict[str, EngineState]:
         """Of every engine that cannot run as things are."""
         engines = (engine for family in EFFECTS for engine in family.engines)
@@ -98,8 +105,8 @@ class Engines(QObject):
         return {name: state for name, state in found.items() if state != EngineState()}
 
     def _state(self, engine: Engine) -> EngineState:
-        if not self.runs_models:
-            return EngineState(reason="torch sees no card" if self._had_driver() else NEEDS_CARD)
+        if self.reason:
+            return EngineState(reason=self.reason)
         if self._weights.is_ready(engine):
             return EngineState()
         size = self._weights.missing_bytes(engine)

@@ -20,6 +20,7 @@ from engine.timeline.time import decode_value, encode_value
 
 HOME = "REELWRIGHT_HOME"
 RECENT = 10  # projects remembered
+PROMPTS = 50  # that are remembered
 
 
 class Folders(msgspec.Struct, frozen=True):
@@ -63,6 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     weights_mirror: str = ""  # of Hugging Face; "": HF_ENDPOINT, or Hugging Face itself
     neural: NeuralOptions = NeuralOptions()
     neural_on_cpu: bool = False  # models may run where there is no card for them
+    prompts: tuple[str, ...] = ()  # that were generated, the latest first
+    generate_to_media: bool = False
+    generate_preset: str = "balanced"
     volume: float = 1.0
     snapping: bool = True
     linked: bool = True
@@ -75,6 +79,11 @@ def with_recent(settings: Settings, path: Path) -> Settings:
     latest = str(path.absolute())
     others = tuple(one for one in settings.recent if one != latest)
     return replace(settings, recent=(latest, *others)[:RECENT])
+
+
+def with_prompt(settings: Settings, prompt: str) -> tuple[str, ...]:
+    """The prompts with this one as the latest."""
+    return (prompt, *(one for one in settings.prompts if one != prompt))[:PROMPTS]
 
 
 def settings_file() -> Path:

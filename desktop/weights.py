@@ -212,6 +212,22 @@ class WeightsLibrary(QObject):
         known = (use for use in uses if is_known(use))
         return choice.models_for(self.reports, [kind(u.kind).engine(u.engine) for u in known])
 
+    def files_of(self, families: Sequence[str]) -> ModelFiles:
+        """All files of the first of `families` that is ready. Raises WeightsError."""
+        return choice.family_files(self.reports, families)
+
+    def nearest(self, families: Sequence[str]) -> tuple[str, int]:
+        """The family that lacks least, and about how much must be got of it."""
+        known = [one for name in families for one in self.reports if one.family.name == name]
+        found = [
+            (sum(one.part.sources[0].size_bytes for one in report.parts if one.found is None), i)
+            for i, report in enumerate(known)
+        ]
+        if not found:
+            return (families[0] if families else ""), 0
+        size, place = min(found)
+        return known[place].family.name, size
+
     def is_ready(self, engine: Engine) -> bool:
         return choice.is_ready(self.reports, engine)
 

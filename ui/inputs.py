@@ -8,7 +8,10 @@ from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QSizePolicy,
+    QStyle,
     QStyledItemDelegate,
+    QStyleOptionComboBox,
+    QStylePainter,
     QWidget,
 )
 
@@ -111,8 +114,15 @@ class Choice(QComboBox):
         self.blockSignals(False)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        painter = QPainter(self)
+        shown = QStyleOptionComboBox()
+        self.initStyleOption(shown)
+        room = self.width() - (34 if self.property("kind") == "narrow" else 58)
+        shown.currentText = shown.fontMetrics.elidedText(
+            shown.currentText, Qt.TextElideMode.ElideRight, room
+        )
+        painter = QStylePainter(self)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, shown)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, shown)
         token = "text2" if self.isEnabled() else "disabled"
         arrow = theme.pixmap("chevron_down", token, 12, self.devicePixelRatioF())
         painter.drawPixmap(QPointF(self.width() - 20, (self.height() - 12) / 2), arrow)

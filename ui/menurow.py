@@ -1,4 +1,4 @@
-"""The menu row: app mark, menus, name of the project, queue button, Export with its arrow."""
+"""The menu row: app mark, menus, name of the project; queue, Generate, Export with its arrow."""
 
 from collections.abc import Mapping, Sequence
 
@@ -132,6 +132,45 @@ class QueueButton(QAbstractButton):
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
         painter.setFont(self.font())
         return right - width - 8
+
+
+class GenerateButton(QAbstractButton):
+    """Opens and closes the Generate panel; in a narrow window it is its icon alone."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setText("Generate")
+        self.setCheckable(True)
+        self.setFocusPolicy(FROM_KEYS)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.setFont(theme.font("body", 500))
+        self.setFixedHeight(28)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.has_room = True
+        with_help(self, "Generate", "Ctrl+Shift+G", "Clips and pictures from words.")
+
+    def sizeHint(self) -> QSize:
+        words = self.fontMetrics().horizontalAdvance(self.text()) + 8 if self.has_room else 0
+        return QSize(words + 38, 28)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        on, over = self.isChecked(), self.underMouse()
+        fill = "accent_tint" if on else "hover" if over else "raised"
+        edge = ("accent" if over else "accent_line") if on else "border"
+        if self.isDown():
+            fill = "accent_line" if on else "pressed"
+        painter.setPen(QPen(theme.colour(edge), 1))
+        painter.setBrush(theme.colour(fill))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        ink = "accent" if on else "text"
+        sign = theme.pixmap("generate", ink, 16, self.devicePixelRatioF())
+        painter.drawPixmap(QPointF(11, 6), sign)
+        if self.has_room:
+            painter.setPen(theme.colour(ink))
+            room = QRectF(35, 0, self.width() - 35, self.height())
+            painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.text())
 
 
 class SplitPart(QAbstractButton):
@@ -268,8 +307,10 @@ class MenuRow(QFrame):
         outer.addWidget(self.menu_bar)
         outer.addStretch(1)
         self.queue = QueueButton(self)
+        self.generate = GenerateButton(self)
         self.export = ExportButton(self)
         outer.addWidget(self.queue)
+        outer.addWidget(self.generate)
         outer.addWidget(self.export)
         self._title = Elided("Untitled", "body", 500, middle=True, parent=self)
         self._edited = label("Edited", "body", tone="text3", parent=self)
@@ -287,6 +328,8 @@ class MenuRow(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         self.queue.has_room = self.width() >= 1200
         self.queue.updateGeometry()
+        self.generate.has_room = self.width() >= 1160
+        self.generate.updateGeometry()
         super().resizeEvent(event)
         self._place()
 

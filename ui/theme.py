@@ -133,7 +133,16 @@ def _load_fonts() -> None:
 @cache
 def _style_sheet(column: int) -> str:
     text = resources.path("theme.qss").read_text(encoding="utf-8")
-    return re.sub(r"@(\w+)", lambda found: TOKENS[found.group(1)][column], text)
+    return re.sub(r"@(\w+)", lambda found: _in_sheet(found.group(1), column), text)
+
+
+def _in_sheet(token: str, column: int) -> str:
+    """A token's colour as style sheets write it."""
+    if token not in GLASS:
+        return TOKENS[token][column]
+    base, alpha = GLASS[token][column]
+    made = QColor(base)
+    return f"rgba({made.red()}, {made.green()}, {made.blue()}, {round(alpha * 100)}%)"
 
 
 def _palette() -> QPalette:

@@ -84,6 +84,7 @@ class EmptyViewer(QWidget):
     open_sample_requested = Signal()
     looping_gif_requested = Signal()
     upscale_requested = Signal()
+    generate_requested = Signal()
     recent_requested = Signal(str)  # path
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -122,7 +123,9 @@ class EmptyViewer(QWidget):
         gif.clicked.connect(self.looping_gif_requested)
         upscale = Card("upscale", "Upscale a clip", "2×, 3×, 4× or any size", self)
         upscale.clicked.connect(self.upscale_requested)
-        return [gif, upscale]
+        made = Card("generate", "Generate a clip", "From words or a picture", self)
+        made.clicked.connect(self.generate_requested)
+        return [gif, upscale, made]
 
     def _show_cards(self, cards: list[Card]) -> None:
         while (item := self._cards.takeAt(0)) is not None:

@@ -1,10 +1,10 @@
-"""The main window: where every panel lies, drops from the desktop, the queue beside, dialogs."""
+"""The main window: where every panel lies, drops from the desktop, panels beside, dialogs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, QUrl, Signal
 from PySide6.QtGui import (
     QAction,
     QCloseEvent,
@@ -13,84 +13,38 @@ from PySide6.QtGui import (
     QDragMoveEvent,
     QDropEvent,
     QKeyEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
     QResizeEvent,
     QStatusTipEvent,
 )
-from PySide6.QtWidgets import QApplication, QDialog, QMainWindow, QSplitter, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QDialog,
+    QMainWindow,
+    QWidget,
+)
 
-from ui import icons, theme
+from ui import icons
 from ui.menurow import MenuRow
 from ui.panels import column, surface
 from ui.statusbar import StatusBar
 from ui.transport import Transport
 from ui.viewer import Viewer
+from ui.window_parts import DropFrame, Handle, Scrim
 
 if TYPE_CHECKING:
     from ui.bin import Bin
+    from ui.generate import GeneratePanel
     from ui.inspector import Inspector
     from ui.jobs import QueuePanel
     from ui.notice import NoticeBar
 
 LEAST = (1120, 680)
 USUAL = (1440, 900)
-BIN, INSPECTOR, TIMELINE, SIDE = 272, 320, 343, 400
-BOTH_FROM = 1760  # from this width the inspector stays beside the queue
-
-
-class Handle(QSplitter):
-    """A splitter with 1 px lines; a double-click on one restores its usual places."""
-
-    restored = Signal()
-
-    def __init__(self, orientation: Qt.Orientation, parent: QWidget | None = None) -> None:
-        super().__init__(orientation, parent)
-        self.setHandleWidth(1)
-        self.setChildrenCollapsible(False)
-
-    def watch(self) -> None:
-        """Listens to its handles; called once all parts are in."""
-        for i in range(1, self.count()):
-            self.handle(i).installEventFilter(self)
-
-    def eventFilter(self, watched: object, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.MouseButtonDblClick:
-            self.restored.emit()
-            return True
-        return False
-
-
-class DropFrame(QWidget):
-    """The frame round the panel that would take what is dragged."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.hide()
-
-    def put_round(self, panel: QWidget) -> None:
-        corner = panel.mapTo(self.window(), QPoint(0, 0))
-        self.setGeometry(corner.x(), corner.y(), panel.width(), panel.height())
-        self.raise_()
-        self.show()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setPen(QPen(theme.colour("accent"), 2))
-        painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
-
-
-class Scrim(QWidget):
-    """Dims the window behind a dialog."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setGeometry(parent.rect())
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), theme.colour("scrim"))
+BIN, INSPECTOR, TIMELINE = 272, 320, 343
+QUEUE, GENERATE = "queue", "generate"  # the panels beside, one at a time
+SIDES = {QUEUE: 400, GENERATE: 480}
+BOTH_FROM = 1760  # from this width the inspector stays beside them
 
 
 class Window(QMainWindow):
@@ -108,6 +62,7 @@ class Window(QMainWindow):
     files_dropped = Signal(object, str)  # tuple of paths, "bin", "viewer" or "window"
     close_requested = Signal(object)  # QCloseEvent: ignore it to stay open
     panel_toggled = Signal(bool)  # the queue beside
+    generate_toggled = Signal(bool)
 
     def __init__(
         self,
@@ -125,6 +80,7 @@ class Window(QMainWindow):
         self.transport = Transport(self)
         self.status = StatusBar(self)
         self._queue: QueuePanel | None = None
+        self._generate: GeneratePanel | None = None
         self._larger = False
         self._is_complete = False
         self._scrim: Scrim | None = None
@@ -168,6 +124,7 @@ class Window(QMainWindow):
         self._place_inspector()
         self.setAcceptDrops(True)
         self.menu_row.queue.clicked.connect(self.show_queue)
+        self.menu_row.generate.clicked.connect(self.show_generate)
         self.timeline.setFocus(Qt.FocusReason.OtherFocusReason)
         app = QApplication.instance()
         if isinstance(app, QApplication):
@@ -225,30 +182,60 @@ class Window(QMainWindow):
             from ui.jobs import QueuePanel
 
             self._queue = QueuePanel(self)
-            self._queue.setMinimumWidth(360)
-            self._queue.setMaximumWidth(640)
-            self._queue.hide()
             self._queue.close_requested.connect(lambda: self.show_queue(False))
-            self._across.addWidget(self._queue)
-            self._across.setStretchFactor(1, 0)
+            self._add_side(self._queue)
         return self._queue
+
+    @property
+    def generate(self) -> "GeneratePanel":
+        """The Generate panel, made when it is first asked for."""
+        if self._generate is None:
+            from ui.generate import GeneratePanel
+
+            self._generate = GeneratePanel(self)
+            self._generate.close_requested.connect(lambda: self.show_generate(False))
+            self._add_side(self._generate)
+        return self._generate
+
+    def _add_side(self, panel: QWidget) -> None:
+        panel.setMinimumWidth(360)
+        panel.setMaximumWidth(640)
+        panel.hide()
+        self._across.addWidget(panel)
+        self._across.setStretchFactor(self._across.count() - 1, 0)
 
     def is_queue_shown(self) -> bool:
         return self._queue is not None and not self._queue.isHidden()
 
+    def is_generate_shown(self) -> bool:
+        return self._generate is not None and not self._generate.isHidden()
+
     def show_queue(self, shown: bool) -> None:
         """Opens or closes the queue at the right, in place of the inspector where it is narrow."""
-        had_focus = self._queue is not None and self._queue.isAncestorOf(
-            QApplication.focusWidget() or self
-        )
-        self.queue.setVisible(shown)
-        self._place_inspector()
-        if shown:
-            self._across.setSizes([self.width() - SIDE - 1, SIDE])
-        elif had_focus:
-            self.menu_row.queue.setFocus(Qt.FocusReason.OtherFocusReason)
-        self.menu_row.queue.setChecked(shown)
+        if shown and self.is_generate_shown():
+            self.show_generate(False)
+        self._show_side(self.queue, QUEUE, shown, self.menu_row.queue)
         self.panel_toggled.emit(shown)
+
+    def show_generate(self, shown: bool) -> None:
+        """Opens or closes Generate at the right, in place of the queue and the inspector."""
+        if shown and self.is_queue_shown():
+            self.show_queue(False)
+        self._show_side(self.generate, GENERATE, shown, self.menu_row.generate)
+        self.generate_toggled.emit(shown)
+
+    def _show_side(self, panel: QWidget, name: str, shown: bool, button: QAbstractButton) -> None:
+        had_focus = panel.isAncestorOf(QApplication.focusWidget() or self)
+        was_shown = not panel.isHidden()
+        panel.setVisible(shown)
+        self._place_inspector()
+        if shown and not was_shown:
+            wide = SIDES[name]
+            sizes = [wide if self._across.widget(i) is panel else 0 for i in range(3)]
+            self._across.setSizes([self.width() - wide - 1, *sizes[1 : self._across.count()]])
+        elif had_focus and not shown:
+            button.setFocus(Qt.FocusReason.OtherFocusReason)
+        button.setChecked(shown)
 
     def set_larger_view(self, on: bool) -> None:
         """The picture in place of bin, inspector and timeline."""
@@ -260,7 +247,8 @@ class Window(QMainWindow):
 
     def _place_inspector(self) -> None:
         if self._is_complete:
-            crowded = self.is_queue_shown() and self.width() < BOTH_FROM
+            beside = self.is_queue_shown() or self.is_generate_shown()
+            crowded = beside and self.width() < BOTH_FROM
             self.inspector.setHidden(self._larger or crowded)
 
     def run_dialog(self, dialog: QDialog) -> None:
@@ -291,8 +279,7 @@ class Window(QMainWindow):
             self.notices, self.menu_row, self.bin, self.viewer, self.transport, self.inspector,
             self.timeline, self.status,
         ]  # fmt: skip
-        if self._queue is not None:
-            found.insert(4, self._queue)
+        found[4:4] = [one for one in (self._generate, self._queue) if one is not None]
         return [one for one in found if one.isVisible()]
 
     def focus_panel(self, step: int) -> None:
@@ -337,6 +324,9 @@ class Window(QMainWindow):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape and self.is_queue_shown():
             self.show_queue(False)
+            return
+        if event.key() == Qt.Key.Key_Escape and self.is_generate_shown():
+            self.show_generate(False)
             return
         super().keyPressEvent(event)
 

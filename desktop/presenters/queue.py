@@ -6,19 +6,20 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage
 
+from desktop.generate_price import generate_line
 from desktop.job_entry import Entry, State
 from desktop.parts import Parts
 from desktop.presenters.media import show_in_folder
 from desktop.wording import duration_text, size_text
 from engine.errors import EffectError, WeightsError
-from engine.jobs import DownloadJob, EffectJob, ExportJob, Job
+from engine.jobs import DownloadJob, EffectJob, ExportJob, GenerateJob, Job
 from engine.planning import estimate
 from engine.timeline.effects import kind
 from ui.job_rows import JobRow
 from ui.notice import Notice
 
 STAGES = {"text": "Text", "denoise": "Denoise", "decode": "Decode", "effects": "Effects"}
-STAGES["encode"] = "Encode"
+STAGES |= {"encode": "Encode", "image": "Picture"}
 SHOWN = {
     State.WAITING: "waiting",
     State.RUNNING: "running",
@@ -37,6 +38,8 @@ def icon_of(job: Job) -> str:
             return "queue"
     if isinstance(job, DownloadJob):
         return "download"
+    if isinstance(job, GenerateJob):
+        return "generate" if job.first is None else "image_to_video"
     return "export" if isinstance(job, ExportJob) else "queue"
 
 
@@ -124,8 +127,10 @@ class QueuePresenter(QObject):
 
     def _remedy(self, job_id: str, key: str) -> None:
         entry = self._parts.queue.entry(job_id)
-        if key == "weights" and entry is not None and isinstance(entry.job, EffectJob):
-            families = [one.family for one in entry.job.models]
+        job = entry.job if entry is not None else None
+        if key == "weights" and isinstance(job, (EffectJob, GenerateJob)):
+            models = job.models if isinstance(job, EffectJob) else (job.models,)
+            families = [one.family for one in models]
             self._parts.engines.weights_wanted.emit(families[0] if families else "")
         else:
             self._parts.queue.retry(job_id)
@@ -135,7 +140,8 @@ class QueuePresenter(QObject):
         is_download = isinstance(job, DownloadJob)
         remedies: tuple[tuple[str, str], ...] = ()
         if entry.state is State.FAILED:
-            lacks = entry.kind == WeightsError.__name__ and isinstance(job, EffectJob)
+            runs_models = isinstance(job, (EffectJob, GenerateJob))
+            lacks = entry.kind == WeightsError.__name__ and runs_models
             remedies = (("weights", "Look at weights"),) if lacks else ()
             remedies += (("retry", "Retry"),)
         message = f"{entry.message} {entry.hint}".strip()
@@ -168,6 +174,8 @@ class QueuePresenter(QObject):
                 parts.append(duration_text(entry.seconds_left) + " left")
             return " · ".join(part for part in parts if part)
         if entry.state is State.WAITING:
+            if isinstance(job, GenerateJob):
+                return generate_line(job, self._parts.engines.device())
             if not isinstance(job, EffectJob):
                 return _engine_words(job)
             return estimate(job, device=self._parts.engines.device()).line
@@ -178,7 +186,7 @@ class QueuePresenter(QObject):
         took = duration_text(entry.ended - entry.started)
         if isinstance(job, DownloadJob):
             return f"{size_text(result.size_bytes)} · {took}"
-        if isinstance(job, ExportJob):
+        if isinstance(job, (ExportJob, GenerateJob)):
             return f"{size_text(result.size_bytes)} · {frames} · {took}"
         return f"{frames} · {took}" if result.made else f"{frames} · found in the cache"
 
@@ -294,7 +302,8 @@ def _step(entry: Entry) -> str:
         return "Starting…"
     if isinstance(entry.job, DownloadJob):
         return f"{size_text(entry.done)} of {size_text(entry.total)}"
-    return f"Frame {entry.done} of {entry.total}"
+    is_stepped = isinstance(entry.job, GenerateJob) and entry.stage == "denoise"
+    return f"{'Step' if is_stepped else 'Frame'} {entry.done} of {entry.total}"
 
 
 def _engine_words(job: Job) -> str:
@@ -307,6 +316,8 @@ def _engine_words(job: Job) -> str:
             words = use.engine
         seed = use.values.get("seed")
         return f"{words}, on the CPU" + (f" · seed {seed}" if seed else "")
+    if isinstance(job, GenerateJob):
+        return f"{job.width} × {job.height} · seed {job.seed}"
     if isinstance(job, ExportJob):
         options = job.options
         parts = [options.format.value.upper()]

@@ -100,7 +100,7 @@ def fill(
 ) -> None:
     """Puts some tensors of a module that `load_strict` has made on a device, straight from their
     file: in an order of the caller's, as where some are needed for a moment only."""
-    module.load_state_dict(placed(tensors, dtype, device, None), strict=False, assign=True)
+    module.load_state_dict(placed(tensors, dtype, device), strict=False, assign=True)
 
 
 def part(tensors: Mapping[str, Tensor], prefixes: Iterable[str]) -> Mapping[str, Tensor]:

@@ -3,14 +3,19 @@
 from engine.planning.device import DeviceFacts, facts_of
 from engine.planning.ladder import Plan, plans, stepped_down
 from engine.planning.price import RATES, Estimate, estimate
+from engine.planning.wan import WanPlan, wan_estimate, wan_plans, wan_stepped_down
 
 __all__ = [
     "RATES",
     "DeviceFacts",
     "Estimate",
     "Plan",
+    "WanPlan",
     "estimate",
     "facts_of",
     "plans",
     "stepped_down",
+    "wan_estimate",
+    "wan_plans",
+    "wan_stepped_down",
 ]

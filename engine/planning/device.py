@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -133,16 +134,24 @@ def facts_of(device: Device) -> DeviceFacts:
     )
 
 
-def rate(device: DeviceFacts, cores: int | None = None) -> float:
-    """Floating point operations in a second of a whole run: measured, or expected by the name."""
+def rate(
+    device: DeviceFacts,
+    cores: int | None = None,
+    shares: tuple[float, float] = (FUSED_SHARE, PLAIN_SHARE),
+) -> float:
+    """Floating point operations in a second of a whole run: measured, or expected by the name.
+
+    shares: of a card's stated rate, by fused kernels and by plain paths.
+    """
     if device.rates > 0:
         return device.rates * 1e12
     if not device.is_card:
         return CORE_RATE * 1e12 * (1 + CORES_SHARE * ((cores or device.cores) - 1))
-    share = FUSED_SHARE if device.has_triton and device.has_bf16 else PLAIN_SHARE
+    share = shares[0] if device.has_triton and device.has_bf16 else shares[1]
     return _stated(device) * share * 1e12
 
 
+@lru_cache(64)
 def _stated(device: DeviceFacts) -> float:
     name = device.name.lower()
     fitting = [card for card in CARDS if re.search(rf"\b{card.lower()}\b", name)]

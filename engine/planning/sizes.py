@@ -20,6 +20,7 @@ from engine.models.flashvsr.config import (
     topk_ratio,
 )
 from engine.models.wan.config import VaeConfig
+from engine.planning import wan_vae
 
 UNIT = 128  # pixels along a block's side: all sizes are multiples of it
 TOKEN = 16  # pixels along a token's side
@@ -147,7 +148,7 @@ def projector_weights(config: ProjectorConfig) -> int:
 def decoder_weights(config: DecoderConfig | VaeConfig) -> int:
     """How many numbers the decoder has, the tiny one with its steps merged, Wan's decoding half."""
     if isinstance(config, VaeConfig):
-        return _vae_weights(config)
+        return wan_vae.decoder_weights(config)
     a, b, c, d = config.channels
     inputs = config.condition_channels + config.latent_channels
     blocks = sum(3 * (4 * 9 * width**2 + 3 * width) for width in (a, b, c))
@@ -184,7 +185,7 @@ def projection_state_bytes(config: ProjectorConfig, picture: Picture, element: i
 def decoder_state_bytes(config: DecoderConfig | VaeConfig, picture: Picture, element: int) -> int:
     """What the decoder keeps of a tile from chunk to chunk."""
     if isinstance(config, VaeConfig):
-        return round(element * picture.pixels * _vae_kept(config))
+        return round(element * picture.pixels * wan_vae.decoder_kept(config))
     a, b, c, _ = config.channels
     return round(element * 3 * picture.pixels * (a / 64 + b / 16 + c / 4))
 
@@ -249,7 +250,7 @@ def decoder_bytes(config: DecoderConfig | VaeConfig, picture: Picture, element: 
     at smaller sizes. Wan's: a residual block at full size, for one frame.
     """
     if isinstance(config, VaeConfig):
-        return round(picture.pixels * element * _vae_work(config))
+        return round(picture.pixels * element * wan_vae.decoder_work(config))
     a, b, c, d = config.channels
     half = picture.pixels / 4
     waiting = picture.pixels * b / 16 + half * c + PERIOD * 3 * picture.pixels
@@ -317,7 +318,7 @@ def _decoding(config: DecoderConfig | VaeConfig, picture: Picture) -> float:
     """Of one latent, in multiplications and additions."""
     cells = picture.pixels / CELL**2
     if isinstance(config, VaeConfig):
-        return _vae_decoding(config, cells)
+        return wan_vae.decoding(config, cells)
     a, b, c, d = config.channels
     first = 9 * (config.condition_channels + config.latent_channels) * a + 9 * a * a
     first += 3 * 36 * a * a + 16 * a * b
@@ -325,64 +326,6 @@ def _decoding(config: DecoderConfig | VaeConfig, picture: Picture) -> float:
     third = 2 * (3 * 36 * c * c + 16 * c * 2 * d)
     last = 4 * (9 * d * d + 9 * d * 3)
     return 2.0 * cells * (first + 4 * second + 16 * third + 64 * last)
-
-
-# Wan's decoder, layer by layer: (channels in, channels out, kernel, growth, frames), where growth
-# is of a side over a latent's, and frames are those of a later latent.
-
-Layer = tuple[int, int, int, int, int]
-
-
-def _vae_layers(config: VaeConfig) -> list[Layer]:
-    widths = [config.dim * m for m in reversed(config.dim_mult)]
-    doubles = config.temporal_downsample[::-1]
-    dim, growth, frames = widths[0], 1, 1
-    layers: list[Layer] = [(config.z_dim, dim, 27, 1, 1)]
-    layers += [(dim, dim, 27, 1, 1)] * 4
-    for stage, width in enumerate(widths):
-        for _ in range(config.num_res_blocks + 1):
-            layers += [(dim, width, 27, growth, frames), (width, width, 27, growth, frames)]
-            if dim != width:
-                layers.append((dim, width, 1, growth, frames))
-            dim = width
-        if stage < len(doubles):
-            if doubles[stage]:
-                layers.append((dim, 2 * dim, 3, growth, frames))
-                frames *= 2
-            growth *= 2
-            layers.append((dim, dim // 2, 9, growth, frames))
-            dim //= 2
-    return [*layers, (dim, 3, 27, growth, frames)]
-
-
-def _vae_weights(config: VaeConfig) -> int:
-    layers = _vae_layers(config)
-    count = sum(a * b * kernel + b for a, b, kernel, _, _ in layers)
-    norms = sum(a for a, _, kernel, _, _ in layers[1:] if kernel == 27)
-    middle = config.dim * config.dim_mult[-1]
-    attention = middle + 4 * middle * middle + 4 * middle
-    return count + norms + attention + config.z_dim**2 + config.z_dim
-
-
-def _vae_kept(config: VaeConfig) -> float:
-    """Numbers that the layers keep of the latent before, per pixel."""
-    kept = [a * growth**2 for a, _, kernel, growth, _ in _vae_layers(config) if kernel in (27, 3)]
-    return PAST * sum(kept) / config.cell**2
-
-
-def _vae_work(config: VaeConfig) -> float:
-    """Numbers per pixel that are there at most, beside what is kept."""
-    # A block's shortcut; what is convolved, that behind its past, what is kept of it, the result
-    frames = 1 + 1 + (PAST + 1) + 1 + 1
-    waiting = 2 * 2 / 4 + 2 * 2 / 16  # two frames each at half and at a quarter, twice as wide
-    return config.dim * (frames + waiting)
-
-
-def _vae_decoding(config: VaeConfig, cells: float) -> float:
-    layers = _vae_layers(config)
-    each = sum(a * b * kernel * growth**2 * frames for a, b, kernel, growth, frames in layers)
-    middle = config.dim * config.dim_mult[-1]
-    return 2.0 * cells * (each + 4 * middle**2 + 2 * cells * middle)
 
 
 def _sides(picture: Picture) -> tuple[int, int]:

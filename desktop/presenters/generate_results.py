@@ -1,0 +1,80 @@
+"""What generating has made: onto the timeline, or into Media where its place is gone."""
+
+from pathlib import Path
+
+from PySide6.QtCore import QObject
+
+from desktop import generating
+from desktop.generating import Landing
+from desktop.imports import same_medium
+from desktop.job_entry import Entry
+from desktop.landings import Landings
+from desktop.parts import Parts
+from engine.jobs import GenerateJob
+from engine.timeline import edits
+from engine.timeline.model import Asset, Clip, Project, new_id
+from engine.worker.messages import Event, Probed
+
+
+class GenerateResults(QObject):
+    """Takes in what finished jobs have made, whether or not the panel is open."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.window)
+        self._parts = parts
+        self._landings = Landings(parts.folders.data)
+        parts.queue.finished.connect(self._finished)
+
+    def place(self, job: str, landing: Landing) -> None:
+        """Says where the result of a job goes; without it, into Media."""
+        self._landings.put(job, landing)
+
+    def _finished(self, job_id: str) -> None:
+        entry = self._parts.queue.entry(job_id)
+        if entry is None or not isinstance(entry.job, GenerateJob) or entry.result is None:
+            return
+        path = entry.result.output
+        found = entry
+
+        def answer(event: Event) -> None:
+            if isinstance(event, Probed):
+                self._arrived(found, path, event)
+            else:
+                self._parts.tell("error", f"{Path(path).name} cannot be read.")
+
+        self._parts.importer.facts(path, answer)
+
+    def _arrived(self, entry: Entry, output: str, probed: Probed) -> None:
+        """Puts the result on the timeline, or into Media where its place is gone."""
+        editor = self._parts.editor
+        path = Path(output)
+        fresh = Asset(
+            new_id(), str(path), path.name, probed.facts, probed.fingerprint, made_by="generate"
+        )
+        asset = same_medium(editor.project.assets, probed.facts, probed.fingerprint) or fresh
+        landing = self._landings.take(entry.id)
+        is_here = landing is not None and any(
+            one.id == landing.sequence for one in editor.project.sequences
+        )
+        placed: list[Clip] = []
+
+        def edit(project: Project) -> Project:
+            project = edits.add_assets(project, (asset,))
+            if landing is None or not is_here:
+                return project
+            project = edits.set_up(project, asset)
+            sequence, clip = generating.landed(
+                project.sequence(landing.sequence),
+                asset,
+                landing,
+                editor.targets,
+                self._parts.commands.still_seconds,
+            )
+            placed.extend([clip] if clip is not None else [])
+            return edits.on_sequence(project, landing.sequence, lambda _one: sequence)
+
+        editor.apply(f"Generate {asset.name}", edit)
+        if landing is None:
+            self._parts.tell("done", f"{asset.name} is in Media.")
+        elif not placed:
+            self._parts.tell("warning", f"{asset.name} is in Media: its place is gone.")

@@ -1,0 +1,100 @@
+"""What stands in the Generate panel and what is known about it, as values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from PySide6.QtGui import QImage
+
+from engine.timeline.parameters import Value
+
+TEXT, PICTURE, STILL = "text", "picture", "still"
+TABS = ((TEXT, "Text to video"), (PICTURE, "Image to video"), (STILL, "Text to image"))
+PRESETS = (("fast", "Fast"), ("balanced", "Balanced"), ("best", "Best"))
+CUSTOM = "custom"
+FIRST, LAST = "first", "last"
+DICE = 10_000_000  # random seeds are short enough to be read out
+
+
+@dataclass(frozen=True)
+class PictureGiven:
+    """A picture, or the one that a film shows at `time`."""
+
+    path: str
+    name: str
+    width: int
+    height: int
+    time: Fraction = Fraction(0)
+    asset: str = ""  # of the bin, "" for none
+
+
+@dataclass(frozen=True)
+class LoraGiven:
+    """A LoRA with its strength."""
+
+    path: str
+    name: str
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What the person has filled in.
+
+    `negative`: None where the usual one serves. `width`: 0 for a size shaped as the picture.
+    `family`: "" for the first model that is there. `values`: every parameter by its name.
+    """
+
+    tab: str = TEXT
+    prompt: str = ""
+    negative: str | None = None
+    first: PictureGiven | None = None
+    last: PictureGiven | None = None
+    looped: bool = False
+    width: int = 832
+    height: int = 480
+    frames: int = 81
+    seed: int = 0
+    variations: int = 1
+    preset: str = "balanced"
+    family: str = ""
+    values: dict[str, Value] = field(default_factory=dict)
+    loras: tuple[LoraGiven, ...] = ()
+    to_media: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What the program knows about a form.
+
+    `models`: families to choose from and their labels. `loop`, `extend`, `fill`: why it cannot
+    be, "" where it can. `presets`: a line for each. `note`: what a distilled file has set.
+    `size`: the size that the clip will have. `blocks`: of the model. `price`: the plan line.
+    `can_fit`: by other means than were chosen. `action`: the words of the button. `reason`: why
+    nothing can be made, "" where it can.
+    """
+
+    models: tuple[tuple[str, str], ...] = ()
+    model: str = ""
+    loop: str = ""
+    extend: str = ""
+    fill: str = ""
+    playhead: str = ""
+    presets: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+    size: tuple[int, int] = (832, 480)
+    blocks: int = 40
+    price: str = ""
+    fits: bool = True
+    can_fit: bool = False
+    action: str = "Generate"
+    reason: str = ""
+    gets_weights: bool = False
+    levels: tuple[float, ...] = ()
+    pictures: dict[str, QImage | None] = field(default_factory=dict)
+
+
+def changed(form: Form, name: str, value: object) -> Form:
+    """The form with one field changed."""
+    change: Callable[..., Form] = replace
+    return change(form, **{name: value})

@@ -26,6 +26,15 @@ SHORT = {
     "context_stride": "stride",
     "load_device": "Offload",
     "batched_cfg": "Both at once",
+    "teacache": "Switched on",
+    "cache_start_step": "First step",
+    "cache_end_step": "Last step",
+    "feta": "Switched on",
+    "noise_aug_strength": "Noise",
+    "clip_last_strength": "CLIP, last",
+    "keep_keys": "Keep prompts",
+    "encode_chunk": "Encode chunk",
+    "decode_chunk": "Decode chunk",
 }
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (

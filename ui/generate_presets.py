@@ -95,7 +95,7 @@ class Presets(QWidget):
             card.setChecked(key == preset)
             card.set_line(lines.get(key, ""))
         if not note and preset == CUSTOM:
-            note = "Custom: not as one of the presets."
+            note = "Custom: changed from the presets."
         self._note.setText(note)
         self._note.setVisible(bool(note))
 

@@ -57,7 +57,9 @@ class QueuePanel(QFrame):
         outer.addWidget(header)
         body = QWidget(self)
         self._stack = QStackedLayout(body)
-        self._empty = EmptyState("queue", "Nothing to do", "Effects and exports show up here.")
+        self._empty = EmptyState(
+            "queue", "Nothing to do", "Effects, generated clips and exports show up here."
+        )
         self._scroll = QScrollArea(body)
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -43,10 +43,15 @@ class Card(QAbstractButton):
         self._icon, self._line = icon, line
         self.setText(name)
         self.setAccessibleDescription(line)
-        self.setFixedSize(216, 64)
+        self.setFixedHeight(64)
+        self.setMinimumWidth(120)
+        self.setMaximumWidth(216)
         self.setFocusPolicy(FROM_KEYS)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._image: QImage | None = None
+
+    def sizeHint(self) -> QSize:
+        return QSize(216, 64)
 
     def set_image(self, image: QImage | None) -> None:
         self._image = image

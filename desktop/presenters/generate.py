@@ -396,7 +396,9 @@ class GeneratePresenter(QObject):
     def _queue(self, form: Form, models: ModelFiles, variation: int) -> None:
         """Puts one job into the queue; of several the first takes the place on the timeline."""
         parts = self._parts
-        folder = export_folder(parts.settings.value, parts.editor.path).parent / "Generated"
+        project = parts.editor.path
+        beside = export_folder(parts.settings.value, None) if project is None else project.parent
+        folder = beside / "Generated"
         suffix = "png" if form.tab == STILL else "mp4"
         promised = [
             Path(one.job.output).name

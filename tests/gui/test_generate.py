@@ -49,7 +49,7 @@ def app(
     """The program with Generate open, and a model that the computer runs itself."""
     monkeypatch.setenv("REELWRIGHT_HOME", str(tmp_path / "home"))
     made = App(qapp)
-    made.parts.settings.change(neural_on_cpu=True, export_folder=str(tmp_path / "out" / "Exports"))
+    made.parts.settings.change(neural_on_cpu=True, export_folder=str(tmp_path / "out"))
     made.parts.window.resize(1440, 900)
     made.parts.window.show()
     made.begin([])

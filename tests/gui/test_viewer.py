@@ -73,13 +73,15 @@ def test_empty_state_offers_ways_to_begin(qtbot: QtBot) -> None:
     viewer.set_empty(True)
     assert viewer.is_empty()
     names = {one.text() for one in viewer.empty.findChildren(QAbstractButton)}
-    assert names == {"Open files…", "Open sample", "Make a looping GIF", "Upscale a clip"}
+    ways = {"Make a looping GIF", "Upscale a clip", "Generate a clip"}
+    assert names == {"Open files…", "Open sample"} | ways
     heard: list[str] = []
     viewer.empty.looping_gif_requested.connect(lambda: heard.append("gif"))
     viewer.empty.upscale_requested.connect(lambda: heard.append("upscale"))
+    viewer.empty.generate_requested.connect(lambda: heard.append("generate"))
     for card in viewer.empty.findChildren(Card):
         card.click()
-    assert heard == ["gif", "upscale"]
+    assert heard == ["gif", "upscale", "generate"]
 
 
 def test_recent_projects_take_the_place_of_the_cards(qtbot: QtBot) -> None:

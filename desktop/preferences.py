@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from desktop.exporting import export_folder
 from desktop.parts import Parts
 from desktop.presenters.preferences import PreferencesPresenter, Program, Wishes
+from engine.generation import FAMILIES
 from engine.timeline.effects import EFFECTS
 
 NEEDS = {  # of the card, by engine.planning at 768 x 1408
@@ -22,6 +23,7 @@ def preferences(
     """The presenter of the dialog, told of the card whenever more is known of it."""
     settings, engines = parts.settings, parts.engines
     used = {engine.family for effect in EFFECTS for engine in effect.engines}
+    used.update(family for families in FAMILIES.values() for family in families)
 
     def set_wishes(wishes: Wishes) -> None:
         settings.change(neural=wishes.options, neural_on_cpu=wishes.on_processor)

@@ -56,6 +56,7 @@ from engine.worker.given import (
 from engine.worker.results import Film, check_name, write_result
 from engine.worker.unfinished import Unfinished, identity
 from engine.worker.wan_parts import HeldParts, Way, smaller, way_of, went_on
+from engine.worker.wan_plan import plan_of, planned
 from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_in
 
 VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
@@ -157,14 +158,19 @@ class _Work:
         ]
         named = [files["transformer"], *(one.path for one in loras)]
         told = next(filter(None, (distilled(path.name) for path in named)), None)
+        chosen = {**_distilled_values(told), **job.values}
+        text_on = device.kind
+        if device.is_card:  # the processor has one way, as exact as can be
+            plan = plan_of(job, chosen, self.shape, device, files)
+            chosen, text_on = {**planned(plan), **chosen}, plan.text_on
         self.values = resolved(
-            {**_distilled_values(told), **job.values},
+            chosen,
             job.mode,
             job.models.family,
             self.shape.width,
             self.shape.height,
         )
-        self.way: Way = way_of(self.values, job.options, device, files)
+        self.way: Way = way_of(self.values, job.options, device, files, text_on)
         self.ask: Ask = ask_of(job, self.values, self.shape, self._facts)
         self._fit_samples()
         self._steps = len(self.ask.schedule)  # raises EffectError where there is no such run

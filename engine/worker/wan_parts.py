@@ -57,6 +57,7 @@ class Way:
     ahead: int
     merges: bool
     sums_in_half: bool
+    text_device: torch.device  # where prompts are encoded
 
     @property
     def recipe(self) -> list[str]:
@@ -71,8 +72,9 @@ def way_of(
     options: NeuralOptions,
     device: DeviceFacts,
     files: Mapping[str, Path],
+    text_on: str = "",
 ) -> Way:
-    """As wished, and what is left open as it fits the device."""
+    """As wished, and what is left open as it fits the device. `text_on`: "" for the device too."""
     there = torch.device(device.kind)
     usual = "bf16" if device.has_bf16 else "fp32"
     wished = options.precision if options.precision in DTYPES else usual
@@ -98,6 +100,7 @@ def way_of(
         ahead=int(values["prefetch_blocks"]),
         merges=bool(values["merge_loras"]),
         sums_in_half=base == "fp16_fast",
+        text_device=torch.device(text_on or device.kind),
     )
 
 
@@ -142,19 +145,23 @@ class HeldParts:
     @property
     def text_key(self) -> Key:
         """Of what prompts become rows by."""
-        return self._key("text", self.way.side_dtype, self._tokenizer.origin)
+        return self._key(
+            "text", self.way.side_dtype, self._tokenizer.origin, str(self.way.text_device)
+        )
 
     @contextmanager
     def text(self) -> Iterator[TextEncoder]:
         """The text encoder and its tokenizer."""
         way, path = self.way, self._files["text"]
 
+        place = self._place if way.text_device == way.device else way.text_device
+
         def load() -> TextEncoder:
-            return load_text(path, way.side_dtype, self._place, self._tokenizer)
+            return load_text(path, way.side_dtype, place, self._tokenizer)
 
         with (
             self._resident.use(self.text_key, load) as encoder,
-            on_device(encoder.model, way.device),
+            on_device(encoder.model, way.text_device),
         ):
             yield encoder
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from engine.errors import WeightsError  # noqa: E402
-from engine.generation import Mode, resolved  # noqa: E402
+from engine.generation import Mode, Shape, resolved  # noqa: E402
 from engine.jobs import (  # noqa: E402
     GenerateJob,
     JobResult,
@@ -34,6 +34,7 @@ from engine.progress import Silent  # noqa: E402
 from engine.worker import generate, wan_parts  # noqa: E402
 from engine.worker.generate import Generator  # noqa: E402
 from engine.worker.given import clip_chunks  # noqa: E402
+from engine.worker.wan_plan import plan_of, planned  # noqa: E402
 from engine.worker.wan_settings import LAYOUTS  # noqa: E402
 from tests.support.media import make_video  # noqa: E402
 from tests.support.wan_checkpoints import TEXT, TRANSFORMER, VAE, write_wan  # noqa: E402
@@ -243,6 +244,31 @@ def test_a_card_too_small_gets_smaller_ways() -> None:
     here = wan_parts.way_of(values, NeuralOptions(), CPU, {})
     assert wan_parts.smaller(here, 40) is None
     assert here.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("gigabytes", "swaps"), [(12, True), (80, False)])
+def test_a_card_is_used_as_the_plan_says(
+    weights: Path, tmp_path: Path, gigabytes: int, swaps: bool
+) -> None:
+    job = job_of(weights, tmp_path, models=ModelFiles(family="wan2.1-t2v-14b", files={}))
+    free = (gigabytes << 30) - (1 << 30)
+    card = DeviceFacts(
+        kind="cuda", name="RTX 4070", total_bytes=gigabytes << 30, free_bytes=free,
+        capability=(8, 9),
+    )  # fmt: skip
+    shape = Shape(832, 480, 81)
+    values = planned(plan_of(job, {}, shape, card, {}))
+    assert bool(values["blocks_to_swap"]) == swaps
+    assert (values["base_precision"], values["load_device"]) == (
+        "bf16",
+        "offload" if swaps else "main",
+    )
+    kept = planned(plan_of(job, {"blocks_to_swap": 7}, shape, card, {}))
+    assert kept["blocks_to_swap"] == 7
+    made = resolved(values, Mode.TEXT, "wan2.1-t2v-14b", 832, 480)
+    way = wan_parts.way_of(made, NeuralOptions(attention="sdpa"), card, {}, "cpu")
+    assert (way.waits, bool(way.swapped)) == (swaps, swaps)
+    assert way.text_device.type == "cpu"
 
 
 def test_want_of_memory_is_no_end(

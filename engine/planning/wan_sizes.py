@@ -4,6 +4,7 @@ Formulas follow the layers, which a test measures. An `element` is the bytes of 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -93,6 +94,7 @@ def block_weights(config: TransformerConfig) -> Weights:
     return Weights(exact, rows, matrices, rows)  # each row has a bias
 
 
+@lru_cache(16)
 def transformer_weights(config: TransformerConfig) -> Weights:
     """Of the whole transformer."""
     d, patch, eyes = config.dim, prod(config.patch), config.image_dim
@@ -173,9 +175,9 @@ def pass_bytes(
         again = 2 if config.heads > heads else 1  # the last heads' shares beside the next ones'
         compared = 8 * heads * tokens * (config.head_dim + again * frames)
         turning = max(turning, 6 * whole + compared)
-    wide = min(tokens, AT_ONCE) * element * (config.ffn_dim + 2 * d) + whole
-    if doing.is_narrow and not doing.is_fast:
-        wide += 2 * d * config.ffn_dim * element
+    matrix = d * config.ffn_dim * element if doing.is_narrow and not doing.is_fast else 0
+    wide = whole + min(tokens, AT_ONCE) * element * (config.ffn_dim + d)
+    wide += matrix + max(matrix, piece * element)
     beside = tokens * 4 * d + tokens * config.head_dim * 4  # the sum, and how far each token turns
     kept = doing.caches * whole + (tokens * 4 * d if doing.caches else 0)
     seen = seen_tokens(config) * d * element

@@ -3,6 +3,8 @@
 Both halves code one latent frame at a time, and keep what their layers need of the past.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from engine.models.wan.config import VaeConfig
@@ -70,7 +72,8 @@ def encoding(config: VaeConfig, cells: float) -> float:
     return _operations(_encoder(config), config, cells)
 
 
-def _decoder(config: VaeConfig) -> list[Layer]:
+@lru_cache(16)
+def _decoder(config: VaeConfig) -> tuple[Layer, ...]:
     widths = [config.dim * m for m in reversed(config.dim_mult)]
     doubles = config.temporal_downsample[::-1]
     dim, growth, frames = widths[0], 1, 1
@@ -87,10 +90,11 @@ def _decoder(config: VaeConfig) -> list[Layer]:
             growth *= 2
             layers.append(Layer(dim, dim // 2, 9, growth, frames))
             dim //= 2
-    return [*layers, Layer(dim, 3, 27, growth, frames)]
+    return (*layers, Layer(dim, 3, 27, growth, frames))
 
 
-def _encoder(config: VaeConfig) -> list[Layer]:
+@lru_cache(16)
+def _encoder(config: VaeConfig) -> tuple[Layer, ...]:
     dim, growth, frames = config.dim, config.cell, config.period
     layers = [Layer(3, dim, 27, growth, frames)]
     for stage, width in enumerate(config.dim * m for m in config.dim_mult):
@@ -104,7 +108,7 @@ def _encoder(config: VaeConfig) -> list[Layer]:
                 frames //= 2
                 layers.append(Layer(dim, dim, 3, growth, frames))
     layers += [Layer(dim, dim, 27, 1, 1)] * 4
-    return [*layers, Layer(dim, 2 * config.z_dim, 27, 1, 1)]
+    return (*layers, Layer(dim, 2 * config.z_dim, 27, 1, 1))
 
 
 def _block(dim: int, width: int, growth: int, frames: int) -> list[Layer]:
@@ -116,14 +120,14 @@ def _block(dim: int, width: int, growth: int, frames: int) -> list[Layer]:
     return layers if dim == width else [*layers, Layer(dim, width, 1, growth, frames)]
 
 
-def _weights(layers: list[Layer], config: VaeConfig) -> int:
+def _weights(layers: Sequence[Layer], config: VaeConfig) -> int:
     count = sum(one.before * one.after * one.kernel + one.after for one in layers)
     norms = sum(one.before for one in layers[1:] if one.kernel == 27)
     middle = config.dim * config.dim_mult[-1]
     return count + norms + middle + 4 * middle * middle + 4 * middle
 
 
-def _operations(layers: list[Layer], config: VaeConfig, cells: float) -> float:
+def _operations(layers: Sequence[Layer], config: VaeConfig, cells: float) -> float:
     each = sum(one.before * one.after * one.kernel * one.growth**2 * one.frames for one in layers)
     middle = config.dim * config.dim_mult[-1]
     return 2.0 * cells * (each + 4 * middle**2 + 2 * cells * middle)

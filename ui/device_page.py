@@ -102,9 +102,6 @@ class DevicePage(SettingsPage):
     def set_precision(self, precision: str) -> None:
         self._precision.set_value(precision)
 
-    def set_precision_possible(self, precision: str, possible: bool, why: str = "") -> None:
-        self._precision.set_possible(precision, possible, why)
-
     def set_attention(self, chosen: str, modes: tuple[ModeRow, ...]) -> None:
         self._attention.show_modes(chosen, modes)
         order_keys(self)

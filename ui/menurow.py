@@ -322,9 +322,6 @@ class MenuRow(QFrame):
         self._is_edited = edited
         self._place()
 
-    def name_shown(self) -> str:
-        return self._title.text()
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         self.queue.has_room = self.width() >= 1200
         self.queue.updateGeometry()

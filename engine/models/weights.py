@@ -114,6 +114,22 @@ def chosen(tensors: Mapping[str, Tensor], names: Iterable[str]) -> Mapping[str, 
     return _stored({name: name for name in names}, tensors)
 
 
+def shape_of(tensors: Mapping[str, Tensor], name: str, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """A tensor's shape; the usual one where the tensor is missing or has other axes."""
+    tensor = tensors.get(name)
+    is_alike = tensor is not None and tensor.dim() == len(usual) and tensor.numel() > 0
+    return tuple(tensor.shape) if tensor is not None and is_alike else usual
+
+
+def count_of(tensors: Mapping[str, Tensor], prefix: str, usual: int) -> int:
+    """How many numbered parts there are: one more than the greatest number."""
+    numbers = {
+        name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix)
+    }
+    found = [int(number) for number in numbers if number.isdecimal() and len(number) < 4]
+    return max(found) + 1 if found else usual
+
+
 def renamed(
     tensors: Mapping[str, Tensor], names: Mapping[str, str], file: str = ""
 ) -> Mapping[str, Tensor]:

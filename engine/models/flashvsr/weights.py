@@ -29,7 +29,7 @@ from engine.models.flashvsr.transformer import LARGE_LINEARS, Transformer
 from engine.models.linear import to_fp8
 from engine.models.wan.vae import VaeDecoder
 from engine.models.wan.weights import load_vae_decoder, vae_config
-from engine.models.weights import chosen, fill, load_strict, read_tensors
+from engine.models.weights import chosen, count_of, fill, load_strict, read_tensors, shape_of
 
 Dtype = torch.dtype | None
 Mode = Literal["tiny", "full"]
@@ -106,9 +106,9 @@ def transformer_config(
     A size whose tensor is missing is the published one: the strict loader tells what is missing.
     """
     usual, about = TRANSFORMERS["flashvsr"], about or {}
-    embedding = _shape(tensors, "patch_embedding.weight", (usual.dim, usual.in_dim, *usual.patch))
+    embedding = shape_of(tensors, "patch_embedding.weight", (usual.dim, usual.in_dim, *usual.patch))
     dim, in_dim, t, h, w = embedding
-    out = _shape(tensors, "head.head.weight", (usual.out_dim * t * h * w, dim))
+    out = shape_of(tensors, "head.head.weight", (usual.out_dim * t * h * w, dim))
     heads = about.get("num_heads", max(1, dim // HEAD))
     if not isinstance(heads, int) or heads < 1 or dim % heads or (dim // heads) % 2:
         raise WeightsError(
@@ -118,12 +118,12 @@ def transformer_config(
     return TransformerConfig(
         dim,
         heads,
-        _shape(tensors, "blocks.0.ffn.0.weight", (usual.ffn_dim, dim))[0],
+        shape_of(tensors, "blocks.0.ffn.0.weight", (usual.ffn_dim, dim))[0],
         in_dim,
         out[0] // (t * h * w),
-        _shape(tensors, "text_embedding.0.weight", (dim, usual.text_dim))[1],
-        _shape(tensors, "time_embedding.0.weight", (dim, usual.freq_dim))[1],
-        _count(tensors, "blocks.", usual.layers),
+        shape_of(tensors, "text_embedding.0.weight", (dim, usual.text_dim))[1],
+        shape_of(tensors, "time_embedding.0.weight", (dim, usual.freq_dim))[1],
+        count_of(tensors, "blocks.", usual.layers),
         patch=(t, h, w),
     )
 
@@ -132,9 +132,9 @@ def projector_config(tensors: Mapping[str, Tensor], rule: Rule) -> ProjectorConf
     """Sizes by the shapes, as of the transformer."""
     usual = PROJECTORS["flashvsr_v1"]
     pixels = usual.patch[0] * usual.patch[1]
-    first = _shape(tensors, "conv1.weight", (usual.hidden1, usual.channels * pixels, 4, 3, 3))
-    second = _shape(tensors, "conv2.weight", (usual.hidden2, first[0], 4, 3, 3))
-    linear = _shape(tensors, "linear_layers.0.weight", (usual.out_dim, second[0]))
+    first = shape_of(tensors, "conv1.weight", (usual.hidden1, usual.channels * pixels, 4, 3, 3))
+    second = shape_of(tensors, "conv2.weight", (usual.hidden2, first[0], 4, 3, 3))
+    linear = shape_of(tensors, "linear_layers.0.weight", (usual.out_dim, second[0]))
     return ProjectorConfig(
         rule,
         first[1] // pixels,
@@ -142,7 +142,7 @@ def projector_config(tensors: Mapping[str, Tensor], rule: Rule) -> ProjectorConf
         first[0],
         second[0],
         linear[0],
-        _count(tensors, "linear_layers.", usual.layers),
+        count_of(tensors, "linear_layers.", usual.layers),
     )
 
 
@@ -151,9 +151,9 @@ def decoder_config(tensors: Mapping[str, Tensor]) -> DecoderConfig:
     usual = DECODERS["flashvsr_tcdecoder"]
     a, b, c, d = usual.channels
     condition = usual.condition_channels
-    wide, inputs = _shape(tensors, "decoder.1.weight", (a, condition + 16, 3, 3))[:2]
+    wide, inputs = shape_of(tensors, "decoder.1.weight", (a, condition + 16, 3, 3))[:2]
     widths = [
-        _shape(tensors, f"decoder.{layer}.weight", (width, 1, 3, 3))[0]
+        shape_of(tensors, f"decoder.{layer}.weight", (width, 1, 3, 3))[0]
         for layer, width in ((10, b), (16, c), (22, d))
     ]
     return DecoderConfig((wide, widths[0], widths[1], widths[2]), inputs - condition, condition)
@@ -226,19 +226,3 @@ def _fit(path: Path, what: str, found: int, wanted: int) -> None:
             f"{path}: its {what} have {found} channels, the transformer's have {wanted}.",
             "Both must be of one model.",
         )
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str, usual: tuple[int, ...]) -> tuple[int, ...]:
-    """A tensor's shape; the usual one where the tensor is missing or has other axes."""
-    tensor = tensors.get(name)
-    is_alike = tensor is not None and tensor.dim() == len(usual) and tensor.numel() > 0
-    return tuple(tensor.shape) if tensor is not None and is_alike else usual
-
-
-def _count(tensors: Mapping[str, Tensor], prefix: str, usual: int) -> int:
-    """How many numbered parts there are: one more than the greatest number."""
-    numbers = {
-        name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix)
-    }
-    found = [int(number) for number in numbers if number.isdecimal() and len(number) < 4]
-    return max(found) + 1 if found else usual

@@ -21,7 +21,7 @@ from engine.models.wan.config import (
 from engine.models.wan.names import published, refuse_others
 from engine.models.wan.transformer import Transformer
 from engine.models.wan.vae import DECODER_TENSORS, VaeDecoder
-from engine.models.weights import load_strict, part, read_tensors
+from engine.models.weights import count_of, load_strict, part, read_tensors, shape_of
 
 Dtype = torch.dtype | None
 
@@ -73,9 +73,9 @@ def transformer_config(
     1.3B: the strict loader tells what is missing.
     """
     usual, about = TransformerConfig(), about or {}
-    embedding = _shape(tensors, "patch_embedding.weight", (usual.dim, usual.in_dim, *usual.patch))
+    embedding = shape_of(tensors, "patch_embedding.weight", (usual.dim, usual.in_dim, *usual.patch))
     dim, in_dim, t, h, w = embedding
-    out = _shape(tensors, "head.head.weight", (usual.out_dim * t * h * w, dim))[0]
+    out = shape_of(tensors, "head.head.weight", (usual.out_dim * t * h * w, dim))[0]
     heads = about.get("num_heads", about.get("num_attention_heads", max(1, dim // HEAD)))
     if not isinstance(heads, int) or heads < 1 or dim % heads or (dim // heads) % 2:
         raise WeightsError(
@@ -83,19 +83,19 @@ def transformer_config(
             "The config.json beside the weights may be of another model.",
         )
     has_image = "blocks.0.cross_attn.k_img.weight" in tensors or "img_emb.proj.0.weight" in tensors
-    image_dim = _shape(tensors, "img_emb.proj.0.weight", (1280,))[0] if has_image else 0
-    places = _shape(tensors, "img_emb.emb_pos", (1, 0, image_dim))[1] if has_image else 0
+    image_dim = shape_of(tensors, "img_emb.proj.0.weight", (1280,))[0] if has_image else 0
+    places = shape_of(tensors, "img_emb.emb_pos", (1, 0, image_dim))[1] if has_image else 0
     length = about.get("text_len", usual.text_len)
     return TransformerConfig(
         dim=dim,
         heads=heads,
-        ffn_dim=_shape(tensors, "blocks.0.ffn.0.weight", (usual.ffn_dim, dim))[0],
-        layers=_count(tensors, "blocks.", usual.layers),
+        ffn_dim=shape_of(tensors, "blocks.0.ffn.0.weight", (usual.ffn_dim, dim))[0],
+        layers=count_of(tensors, "blocks.", usual.layers),
         in_dim=in_dim,
         out_dim=out // (t * h * w),
-        text_dim=_shape(tensors, "text_embedding.0.weight", (dim, usual.text_dim))[1],
+        text_dim=shape_of(tensors, "text_embedding.0.weight", (dim, usual.text_dim))[1],
         text_len=length if isinstance(length, int) and length > 0 else usual.text_len,
-        freq_dim=_shape(tensors, "time_embedding.0.weight", (dim, usual.freq_dim))[1],
+        freq_dim=shape_of(tensors, "time_embedding.0.weight", (dim, usual.freq_dim))[1],
         image_dim=image_dim,
         image_positions=places,
         patch=(t, h, w),
@@ -172,19 +172,3 @@ def _placed(
         there = torch.device(device or "cpu")
         result.update(transfer(Stored(group, known), there, wanted))
     return result
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str, usual: tuple[int, ...]) -> tuple[int, ...]:
-    """A tensor's shape; the usual one where the tensor is missing or has other axes."""
-    tensor = tensors.get(name)
-    is_alike = tensor is not None and tensor.dim() == len(usual) and tensor.numel() > 0
-    return tuple(tensor.shape) if tensor is not None and is_alike else usual
-
-
-def _count(tensors: Mapping[str, Tensor], prefix: str, usual: int) -> int:
-    """How many numbered parts there are: one more than the greatest number."""
-    numbers = {
-        name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix)
-    }
-    found = [int(number) for number in numbers if number.isdecimal() and len(number) < 4]
-    return max(found) + 1 if found else usual

@@ -17,7 +17,7 @@ from engine.planning.footprint import (
     tile_of,
 )
 from engine.planning.sizes import UNIT, Picture
-from engine.planning.words import disk_gigabytes, duration, gigabytes, whole_gigabytes
+from engine.planning.words import duration, need_on_card, need_on_cpu
 from engine.timeline.parameters import Value
 
 SMALLEST_TILE = 3 * UNIT  # of a side: less than that sees too little around it
@@ -61,8 +61,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         time = f"about {duration(self.seconds)}"
         if self.device == "cpu":
             precision = [self.precision] if self.precision != "fp32" else []
-            return " · ".join(["On the CPU", time, self._computer(), *precision, *self._choices()])
-        parts = [self._card(), time, self.precision, *self._choices()]
+            need = need_on_cpu(self.peak_bytes, self.free_bytes, self.fits)
+            return " · ".join(["On the CPU", time, need, *precision, *self._choices()])
+        need = need_on_card(self.peak_bytes, self.free_bytes, self.total_bytes, self.fits)
+        parts = [need, time, self.precision, *self._choices()]
         return " · ".join(parts if self.fused else [*parts, "without Triton"])
 
     def recipe(self) -> str:
@@ -71,23 +73,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         kernels = "fused" if self.fused else "plain"
         kept = f"{self.cache} x {self.kv_slots}"
         return f"{self.device} {kernels}, {self.precision}, cache {kept}, tiles {tiles}"
-
-    def _card(self) -> str:
-        peak, free = gigabytes(self.peak_bytes), gigabytes(self.free_bytes)
-        if self.total_bytes == 0:
-            return f"Peak {peak} GB" if self.fits else f"Needs {peak} GB, {free} GB free"
-        total = whole_gigabytes(self.total_bytes)
-        if self.fits:
-            return f"Peak {peak} of {total} GB"
-        if self.peak_bytes > self.total_bytes:
-            return f"Needs {peak} of {total} GB"
-        return f"Needs {peak} GB, {free} of {total} GB free"
-
-    def _computer(self) -> str:
-        peak = disk_gigabytes(self.peak_bytes)
-        if self.fits:
-            return f"{peak} GB"
-        return f"needs {peak} GB, {disk_gigabytes(self.free_bytes)} GB free"
 
     def _choices(self) -> list[str]:
         """What was given up to fit, in words."""

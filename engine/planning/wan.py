@@ -18,7 +18,7 @@ from engine.planning.wan_footprint import (
     seconds,
 )
 from engine.planning.wan_run import Sizes, WanRun, wan_run_of
-from engine.planning.words import disk_gigabytes, duration, gigabytes, whole_gigabytes
+from engine.planning.words import duration, need_on_card, need_on_cpu
 from engine.timeline.parameters import Value
 
 NARROW, STORED = "fp8_e4m3fn_scaled_fast", "fp8_e4m3fn_scaled"  # where a card multiplies 8 bits
@@ -78,11 +78,10 @@ class WanPlan(msgspec.Struct, frozen=True, kw_only=True):
         """For the person: «Peak 11.2 of 12 GB · about 4 min · fp8 · 20 blocks swapped»."""
         time = f"about {duration(self.seconds)}"
         if self.device == "cpu":
-            peak = disk_gigabytes(self.peak_bytes)
-            short = f"needs {peak} GB, {disk_gigabytes(self.free_bytes)} GB free"
-            need = f"{peak} GB" if self.fits_device else short
+            need = need_on_cpu(self.peak_bytes, self.free_bytes, self.fits_device)
             return " · ".join(["On the CPU", time, need, self._numbers(), *self._choices()])
-        return " · ".join([self._card(), time, self._numbers(), *self._choices()])
+        need = need_on_card(self.peak_bytes, self.free_bytes, self.total_bytes, self.fits_device)
+        return " · ".join([need, time, self._numbers(), *self._choices()])
 
     def recipe(self) -> str:
         """What of the plan can change a pixel, and no more."""
@@ -90,17 +89,6 @@ class WanPlan(msgspec.Struct, frozen=True, kw_only=True):
         tiles = f"tiles {wide}x{high}" if high else "no tiles"
         kept = f"weights {self.quantization}, VAE {self.vae_precision or self.precision}"
         return f"{self.device}, {self.precision}, {kept}, {tiles}, prompts on {self.text_on}"
-
-    def _card(self) -> str:
-        peak, free = gigabytes(self.peak_bytes), gigabytes(self.free_bytes)
-        if self.total_bytes == 0:
-            return f"Peak {peak} GB" if self.fits_device else f"Needs {peak} GB, {free} GB free"
-        total = whole_gigabytes(self.total_bytes)
-        if self.fits_device:
-            return f"Peak {peak} of {total} GB"
-        if self.peak_bytes > self.total_bytes:
-            return f"Needs {peak} of {total} GB"
-        return f"Needs {peak} GB, {free} of {total} GB free"
 
     def _numbers(self) -> str:
         if not self.in_eight_bits:

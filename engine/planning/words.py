@@ -31,3 +31,22 @@ def whole_gigabytes(size_bytes: int) -> str:
 def disk_gigabytes(size_bytes: int) -> str:
     """Of the computer's memory, in thousands as files are counted: «0.6»."""
     return f"{max(size_bytes / 1e9, 0.1):.1f}"
+
+
+def need_on_card(peak_bytes: int, free_bytes: int, total_bytes: int, fits: bool) -> str:
+    """«Peak 7.8 of 12 GB», or what is short; a card of 0 bytes is one whose size is not known."""
+    peak, free = gigabytes(peak_bytes), gigabytes(free_bytes)
+    if total_bytes == 0:
+        return f"Peak {peak} GB" if fits else f"Needs {peak} GB, {free} GB free"
+    total = whole_gigabytes(total_bytes)
+    if fits:
+        return f"Peak {peak} of {total} GB"
+    if peak_bytes > total_bytes:
+        return f"Needs {peak} of {total} GB"
+    return f"Needs {peak} GB, {free} of {total} GB free"
+
+
+def need_on_cpu(peak_bytes: int, free_bytes: int, fits: bool) -> str:
+    """«0.6 GB», or what is short of the computer's memory."""
+    peak = disk_gigabytes(peak_bytes)
+    return f"{peak} GB" if fits else f"needs {peak} GB, {disk_gigabytes(free_bytes)} GB free"

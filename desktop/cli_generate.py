@@ -15,9 +15,10 @@ from desktop.weights_places import absolute
 from desktop.wording import size_text
 from engine.errors import EffectError, MediaError, WeightsError
 from engine.generation import AREA, FAMILIES, FRAMES, RATE, Mode, parameter
-from engine.jobs import GenerateJob, LoraChoice, ModelFiles, SourceClip, SourcePicture
+from engine.jobs import GenerateJob, ModelFiles, SourceClip, SourcePicture
 from engine.library.catalog import FAMILIES as KNOWN
 from engine.library.choice import family_files
+from engine.lora_words import lora_of, numbers
 from engine.timeline.parameters import Value, parsed
 from engine.timeline.time import ZERO, TimeRange
 
@@ -90,7 +91,7 @@ def job_of(chosen: argparse.Namespace, mode: Mode, models: ModelFiles) -> Genera
         values=values,
         guidance=guidance,
         timesteps=timesteps,
-        loras=tuple(_lora(text) for text in chosen.lora),
+        loras=tuple(lora_of(text) for text in chosen.lora),
         samples=str(_there(Path(chosen.samples))) if chosen.samples else "",
         latents=str(absolute(chosen.latents)) if chosen.latents else "",
         models=models,
@@ -154,23 +155,8 @@ def _list(pairs: list[str], wanted: str) -> tuple[float, ...]:
     for pair in pairs:
         name, _, text = pair.partition("=")
         if name == wanted and (wanted != "cfg" or "," in text):
-            return _numbers(text)
+            return numbers(text)
     return ()
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise EffectError(f"«{text}» is no list of numbers.", "Write 6,6,1.") from None
-
-
-def _lora(text: str) -> LoraChoice:
-    """ "style.safetensors@0.8", or with a strength for each step: @1,1,0.5."""
-    path, at, strength = text.rpartition("@")
-    if not at or Path(text).is_file():
-        return LoraChoice(path=str(_there(Path(text))))
-    return LoraChoice(path=str(_there(Path(path))), strength=_numbers(strength))
 
 
 def _picture(given: Any) -> SourcePicture | None:

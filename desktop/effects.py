@@ -7,8 +7,7 @@ import msgspec
 
 from desktop.states import active
 from engine.jobs import EffectJob
-from engine.render.plan import shown_range
-from engine.render.shown import in_result
+from engine.render.plan import in_result, shown_range
 from engine.timeline.effects import kind, new_use
 from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, new_id
 from engine.timeline.time import ZERO, Time, TimeRange

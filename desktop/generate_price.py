@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from desktop import generating
 from desktop.generating import mode_of
 from engine.jobs import GenerateJob, ModelFiles, NeuralOptions
 from engine.planning import DeviceFacts, Estimate, wan_estimate
+from engine.planning.wan_run import file_sizes
 from engine.timeline.parameters import Value
 from ui.generate_form import STILL, Form
 
@@ -39,7 +39,6 @@ def price_of(
 
 def generate_line(job: GenerateJob, device: DeviceFacts | None) -> str:
     """The plan line of a job that waits."""
-    sizes = {part: _size(path) for part, path in job.models.files.items()}
     return _priced(
         job.models.family,
         str(job.mode),
@@ -47,7 +46,7 @@ def generate_line(job: GenerateJob, device: DeviceFacts | None) -> str:
         device or DeviceFacts(kind="cpu", has_triton=False),
         job.options,
         tuple(sorted(job.values.items())),
-        tuple(sorted((part, size) for part, size in sizes.items() if size)),
+        tuple(sorted(file_sizes(job.models.files).items())),
     ).line
 
 
@@ -68,14 +67,7 @@ def _priced(
 
 def _bytes_of(files: ModelFiles, form: Form) -> dict[str, int]:
     """Of each part's file, and of all LoRAs together; a file that is gone counts nothing."""
-    found = {part: _size(path) for part, path in files.files.items()}
+    found = file_sizes(files.files)
     if form.loras:
-        found["loras"] = sum(_size(one.path) for one in form.loras)
-    return {part: size for part, size in found.items() if size}
-
-
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return 0
+        found["loras"] = sum(file_sizes({one.path: one.path for one in form.loras}).values())
+    return found

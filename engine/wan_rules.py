@@ -11,6 +11,7 @@ FRAMES = 4  # frames of a latent frame
 CELL = 8  # pixels along a latent cell
 SIDE = 16  # pixels along a model's patch
 CHANNELS = 16  # of a latent
+AREAS = {"240p": 416 * 240, "480p": 832 * 480, "720p": 1280 * 720}  # of a picture, in pixels
 RATE = 16  # frames a second that Wan 2.1 was trained at
 
 
@@ -69,6 +70,13 @@ def size_for_area(area: int, width: int, height: int) -> tuple[int, int]:
     across = isqrt(area * width // height) // SIDE * SIDE
     down = isqrt(area * height // width) // SIDE * SIDE
     return max(SIDE, across), max(SIDE, down)
+
+
+def shown_size(area: int, width: int, height: int) -> tuple[int, int]:
+    """As large as the model's picture of `area`, shaped like a picture of this size; even sides."""
+    across, down = size_for_area(area, width, height)
+    scale = max(across / width, down / height)
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
 def latent_shape(frames: int, width: int, height: int) -> tuple[int, int, int, int]:

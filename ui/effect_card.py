@@ -17,7 +17,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.timeline.effects import EFFECTS, EffectKind, Engine, Parameter, Value, kind
+from engine.timeline.effects import (
+    EFFECTS,
+    EffectKind,
+    Engine,
+    Parameter,
+    ParameterKind,
+    Value,
+    kind,
+)
 from engine.timeline.model import EffectUse
 from ui import theme
 from ui.controls import (
@@ -270,6 +278,8 @@ def _known(use: EffectUse) -> tuple[EffectKind | None, Engine | None]:
 
 def _tip(parameter: Parameter, value: Value | None) -> str:
     """«sparse_ratio 2.0: higher is better and slower»."""
+    if parameter.kind is ParameterKind.TEXT:
+        return parameter.help
     shown = "mixed" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return f"{parameter.help}\n{parameter.name} {shown}"
 

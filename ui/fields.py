@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 from engine.timeline.effects import Parameter, ParameterKind, Value
 from ui import theme
 from ui.controls import icon_button
+from ui.generate_prompt import MOST, PromptField
 from ui.inputs import Choice, Segments, Switch
 from ui.panels import row
 from ui.slider import Slider
@@ -353,6 +354,28 @@ class SeedRow(Field):
         self._number.set_value(None if value is None else float(value))
 
 
+class TextRow(Field):
+    """Words, over several lines where there are many."""
+
+    def __init__(self, name: str, hint: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._hint = hint
+        self._words = PromptField(name, hint, self)
+        self._gesture = next(_gestures)
+        self.setMinimumHeight(0)
+        self.setMaximumHeight(MOST)
+        self.row.addWidget(self._words)
+        self._words.edited.connect(lambda text: self.changed.emit(text, self._gesture))
+        self._words.finished.connect(self._next)
+
+    def set_value(self, value: Value | None) -> None:
+        self._words.setPlaceholderText("Mixed" if value is None else self._hint)
+        self._words.set_words("" if value is None else str(value))
+
+    def _next(self) -> None:
+        self._gesture = next(_gestures)
+
+
 def field_for(parameter: Parameter, parent: QWidget | None = None) -> Field:
     """The editor for a field of the effect table."""
     match parameter.kind:
@@ -373,3 +396,5 @@ def field_for(parameter: Parameter, parent: QWidget | None = None) -> Field:
             return FlagRow(parameter.label, parent)
         case ParameterKind.SEED:
             return SeedRow(parameter.label, parent)
+        case ParameterKind.TEXT:
+            return TextRow(parameter.label, parameter.help, parent)

@@ -6,9 +6,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine.generation import Mode, published
 from engine.jobs import EffectJob
 from engine.planning.device import DeviceFacts
+from engine.planning.estimates import Estimate
 from engine.planning.ladder import Plan, plans
+from engine.planning.wan import WanPlan, wan_plans
+from engine.planning.wan_run import file_sizes
 from engine.planning.words import disk_gigabytes, duration
 from engine.render.keys import (
     GRID,
@@ -18,7 +22,8 @@ from engine.render.keys import (
     parts_of,
     stages,
 )
-from engine.timeline.effects import Reach
+from engine.render.wan_stage import wan_ask
+from engine.timeline.effects import Reach, made_whole
 from engine.timeline.model import VideoFacts
 from engine.timeline.time import TimeRange
 
@@ -55,24 +60,12 @@ UNKNOWN = Rate(0.5, 0.05, 200_000_000, 60_000_000)
 
 
 # By the beginning of its name, an engine whose price is that of its plan
-NEURAL = ("flashvsr-",)
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """`line`: for the person, «On the CPU · about 3 min · 0.6 GB».
-
-    `fits`: whether the device has the memory; the line says so too.
-    """
-
-    seconds: float
-    peak_bytes: int
-    line: str
-    fits: bool = True
+FLASHVSR, WAN = "flashvsr-", "wan"
 
 
 def is_priced(engine: str) -> bool:
     """Whether an engine's price is known, and not guessed."""
-    return engine in RATES or engine.startswith(NEURAL)
+    return engine in RATES or engine.startswith((FLASHVSR, WAN))
 
 
 def estimate(
@@ -85,13 +78,13 @@ def estimate(
     workers = max(1, min(cores or os.cpu_count() or 1, MOST_WORKERS))
     device = device or DeviceFacts(kind="cpu", has_triton=False)
     seconds, peak = START_SECONDS, 0
-    plan: Plan | None = None
+    plan: Plan | WanPlan | None = None
     for stage, pictures in _pictures(job):
-        if stage.engine.name.startswith(NEURAL):
-            ladder = _plans(job, stage, pictures, device, cores)
-            seconds += LOAD_SECONDS + max(ladder[0].seconds, _files(stage, pictures, workers))
+        if stage.engine.role != "media":
+            best = _plan(job, stage, pictures, device, cores)
+            seconds += LOAD_SECONDS + max(best.seconds, _files(stage, pictures, workers))
             # Of several, the one that needs most is told.
-            plan = max(ladder[0], plan or ladder[0], key=lambda one: one.peak_bytes)
+            plan = max(best, plan or best, key=lambda one: one.peak_bytes)
         else:
             more, at_once = _price(stage, pictures, workers)
             seconds, peak = seconds + more, max(peak, at_once)
@@ -113,9 +106,12 @@ def _price(stage: Stage, pictures: int, workers: int) -> tuple[float, int]:
     return pictures * each / _speed(workers), peak
 
 
-def _plans(
+def _plan(
     job: EffectJob, stage: Stage, pictures: int, device: DeviceFacts, cores: int | None
-) -> tuple[Plan, ...]:
+) -> Plan | WanPlan:
+    """The best way to run a model."""
+    if stage.engine.name.startswith(WAN):
+        return _wan_plan(job, stage, device, cores)
     return plans(
         stage.engine.name,
         stage.after.width,
@@ -125,7 +121,27 @@ def _plans(
         options=job.options,
         values=stage.values,
         cores=cores,
-    )
+    )[0]
+
+
+def _wan_plan(job: EffectJob, stage: Stage, device: DeviceFacts, cores: int | None) -> WanPlan:
+    family = stage.engine.family
+    files = next((one.files for one in job.models if one.family == family), {})
+    loras = str(stage.values["loras"]).splitlines()
+    ask = wan_ask(stage, [files.get("transformer", ""), *loras])
+    mode = Mode(stage.engine.mode)
+    return wan_plans(
+        family,
+        mode,
+        ask.width,
+        ask.height,
+        ask.frames,
+        device=device,
+        options=job.options,
+        values={**published(mode, family, ask.width, ask.height), **ask.values},
+        sizes=file_sizes(files),
+        cores=cores,
+    )[0]
 
 
 def _files(stage: Stage, pictures: int, workers: int) -> float:
@@ -140,13 +156,14 @@ def _speed(workers: int) -> float:
 
 def _pictures(job: EffectJob) -> list[tuple[Stage, int]]:
     """Each stage with how many pictures it computes, by what the later ones ask of it."""
-    chain = stages(job.asset, job.uses)
+    video, wanted = job.asset.facts.video, None
+    unit = _wanted(video, job.wanted) if video and made_whole(job.uses) else None
+    chain = stages(job.asset, job.uses, unit)
     result: list[tuple[Stage, int]] = []
-    wanted: range | None = None
     for stage in reversed(chain):
         count = stage.after.frames
         if wanted is None:
-            wanted = _wanted(stage.after, job.wanted)
+            wanted = range(count) if unit else _wanted(stage.after, job.wanted)
         parts = parts_of(wanted.start, min(wanted.stop, count))
         start, stop = parts.start * PART, min(parts.stop * PART, count)
         computed = stop - start

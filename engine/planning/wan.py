@@ -8,8 +8,8 @@ import msgspec
 from engine import memory
 from engine.jobs import NeuralOptions
 from engine.planning.device import DeviceFacts
+from engine.planning.estimates import Estimate
 from engine.planning.footprint import CONTEXT_BYTES
-from engine.planning.price import Estimate
 from engine.planning.wan_footprint import (
     WanWay,
     hides_copies,

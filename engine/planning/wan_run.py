@@ -1,8 +1,10 @@
 """What a job of Wan computes, whatever the plan: sizes, steps, and what its values ask."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 
 from engine.errors import EffectError
 from engine.models.wan.config import (
@@ -29,6 +31,15 @@ WINDOW, OVERLAP = 81, 16
 SKIPPING = 0.55  # of the passes that step caching leaves, at the usual thresholds
 
 Sizes = Mapping[str, int]
+
+
+def file_sizes(files: Mapping[str, str | Path]) -> dict[str, int]:
+    """Bytes of the file of each part; one that is gone counts nothing."""
+    found = {}
+    for part, path in files.items():
+        with suppress(OSError):
+            found[part] = Path(path).stat().st_size
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ part hands on to the next is stored exactly.
 
 import time
 from collections import deque
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from fractions import Fraction
@@ -22,7 +22,7 @@ from engine.media.info import fingerprint
 from engine.media.reader import VideoReader
 from engine.media.segment import SegmentWriter
 from engine.progress import Report
-from engine.render.baked import EffectSource, effect_source, still_time
+from engine.render.baked import EffectSource, chain_source, effect_source, still_time
 from engine.render.cache import SegmentCache, as_cache
 from engine.render.freshness import freshness, missing
 from engine.render.keys import (
@@ -47,7 +47,8 @@ from engine.render.making import (
 from engine.render.neural import Neural
 from engine.render.runs import Run, Work, planned
 from engine.render.source import FrameSource, index_at
-from engine.timeline.effects import Reach
+from engine.render.units import unit_chain, unit_of
+from engine.timeline.effects import Reach, made_whole
 
 __all__ = ["bake", "effect_source", "freshness", "missing"]
 
@@ -65,10 +66,9 @@ def bake(job: EffectJob, report: Report, neural: Neural | None = None) -> JobRes
     began = time.monotonic()
     cache = as_cache(Path(job.cache))
     cache.limit_bytes = job.cache_limit_bytes
-    chain = stages(job.asset, job.uses)
-    if not chain:
+    if not stages(job.asset, job.uses):
         raise EffectError(f"There is no effect to render on «{job.asset.name}».")
-    for stage in chain:
+    for stage in stages(job.asset, job.uses):
         if stage.engine.role != "media" and neural is None:
             raise EffectError(f"{stage.engine.label} does not run on the CPU.")
     path = Path(job.asset.path)
@@ -77,15 +77,25 @@ def bake(job: EffectJob, report: Report, neural: Neural | None = None) -> JobRes
             f"«{job.asset.name}» has changed since it was imported.", "Import it again."
         )
     with closing(VideoReader(path)) as reader:
-        times = _times(chain, reader.times)
-    wanted = pictures_in(times[-1], job.wanted)
+        source = reader.times
+    unit: range | None = None
+    if made_whole(job.uses):
+        asked = pictures_in(source, job.wanted)
+        unit = unit_of(job.asset, job.uses, asked, cache) or asked
+        cache.add_unit(unit_chain(job.asset, job.uses), unit)
+        wanted = range(asked.start - unit.start, asked.stop - unit.start)
+        source = source[unit.start : unit.stop]
+    chain = stages(job.asset, job.uses, unit)
+    times = _times(chain, source)
+    if unit is None:
+        wanted = pictures_in(times[-1], job.wanted)
     notes: list[str] = []
     made = 0
     while True:
         works = planned(chain, times, wanted, cache, neural)
         progress = _Progress(report, works)
         try:
-            _carry_out(job, chain, works, cache, progress, neural)
+            _carry_out(job, unit, works, cache, progress, neural)
         except OutOfMemory as error:
             made += progress.stored
             if neural is None:
@@ -107,7 +117,7 @@ def bake(job: EffectJob, report: Report, neural: Neural | None = None) -> JobRes
 
 def _carry_out(
     job: EffectJob,
-    chain: tuple[Stage, ...],
+    unit: range | None,
     works: list[Work],
     cache: SegmentCache,
     progress: "_Progress",
@@ -117,8 +127,8 @@ def _carry_out(
     keep = frozenset(name for work in works for name in work.names)
     with one_thread(), new_workers() as workers:
         for number, work in enumerate(works):
-            before = effect_source(job.asset, tuple(one.use for one in chain[:number]), cache)
-            with closing(before):
+            uses = tuple(one.stage.use for one in works[:number])
+            with closing(chain_source(job.asset, uses, cache, unit)) as before:
                 for run in work.runs:
                     _Maker(work.stage, before, cache, workers, progress, keep, neural).make(run)
 
@@ -186,8 +196,11 @@ class _Maker:
         """Every picture of a run; of a filter's also its warm-up."""
         stage, alpha = self._stage, self._stage.before.alpha
         if self._neural is not None:
-            read = partial(_read, self._before, alpha=alpha)
+            read: Callable[[int], Picture] = partial(_read, self._before, alpha=alpha)
             count, span = len(self._before.times), range(run.start, run.stop)
+            if stage.makes_time:  # of one picture
+                still = index_at(self._before.times, still_time(stage))
+                read, count = lambda _: _read(self._before, still, alpha), 1
             check = self._progress.check
             for picture in self._neural.pictures(stage, read, count, span, check):
                 yield Made(picture, None)

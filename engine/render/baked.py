@@ -10,9 +10,20 @@ from engine.errors import MediaError
 from engine.media.reader import VideoReader
 from engine.render.cache import SegmentCache, as_cache
 from engine.render.frame import Planes
-from engine.render.keys import PART, Stage, part_name, part_of, regular_times, stages
+from engine.render.keys import (
+    PART,
+    Stage,
+    part_name,
+    part_of,
+    pictures_in,
+    regular_times,
+    stages,
+)
 from engine.render.source import FrameSource, index_at
+from engine.render.units import shown_unit
+from engine.timeline.effects import made_whole
 from engine.timeline.model import Asset, EffectUse
+from engine.timeline.time import TimeRange
 
 OPEN_PARTS = 3  # files kept open: where the playhead is, and either side of it
 
@@ -123,18 +134,143 @@ class _Untouched(VideoReader):
         return False
 
 
+class _Part:
+    """Pictures of a source from `unit.start` on, as if there were no others."""
+
+    def __init__(self, source: ResultSource, unit: range) -> None:
+        self._source = source
+        self._unit = unit
+        begin = source.times[unit.start]
+        self.times = [time - begin for time in source.times[unit.start : unit.stop]]
+        ends = source.times[unit.stop] if unit.stop < len(source.times) else source.duration
+        self.duration = ends - begin
+
+    @property
+    def width(self) -> int:
+        return self._source.width
+
+    @property
+    def height(self) -> int:
+        return self._source.height
+
+    def frame(self, index: int) -> Planes:
+        return self._source.frame(self._unit[index])
+
+    def frames(self, start: int, stop: int) -> Iterator[Planes]:
+        return self._source.frames(self._unit.start + start, self._unit.start + stop)
+
+    def stale_at(self, index: int) -> bool:
+        return self._source.stale_at(self._unit[index])
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _Placed:
+    """What a chain makes for a part of a medium, where it belongs; the medium itself around it.
+
+    The part is chosen anew while what shows is not baked, as meanwhile another may be.
+    """
+
+    def __init__(
+        self,
+        asset: Asset,
+        uses: tuple[EffectUse, ...],
+        cache: SegmentCache,
+        wanted: TimeRange | None,
+        light: bool,
+    ) -> None:
+        self._medium = _Untouched(Path(asset.path))
+        self._asset, self._uses, self._cache, self._light = asset, uses, cache, light
+        self._wanted = pictures_in(self._medium.times, wanted)
+        self._unit = range(0)
+        self._made: ResultSource = self._medium
+        self._look()
+
+    @property
+    def width(self) -> int:
+        return self._made.width
+
+    @property
+    def height(self) -> int:
+        return self._made.height
+
+    @property
+    def times(self) -> Sequence[Fraction]:
+        return self._medium.times
+
+    @property
+    def duration(self) -> Fraction:
+        return self._medium.duration
+
+    def frame(self, index: int) -> Planes:
+        """Picture `index` of the medium, baked where it is. Raises MediaError."""
+        if self.stale_at(index):
+            self._look()
+        if index in self._unit:
+            return self._made.frame(index - self._unit.start)
+        return self._medium.frame(index)
+
+    def frames(self, start: int, stop: int) -> Iterator[Planes]:
+        """Pictures start to stop - 1 in order."""
+        for index in range(start, stop):
+            yield self.frame(index)
+
+    def stale_at(self, index: int) -> bool:
+        """Whether picture `index` is not baked."""
+        return index not in self._unit or self._made.stale_at(index - self._unit.start)
+
+    def close(self) -> None:
+        if self._made is not self._medium:
+            self._made.close()
+        self._medium.close()
+
+    def _look(self) -> None:
+        unit = shown_unit(self._asset, self._uses, self._wanted, self._cache)
+        if unit is None or unit == self._unit:
+            return
+        if self._made is not self._medium:
+            self._made.close()
+        self._unit = unit
+        self._made = chain_source(self._asset, self._uses, self._cache, unit, light=self._light)
+
+
 def effect_source(
     asset: Asset,
     uses: tuple[EffectUse, ...],
     cache: SegmentCache | Path,
+    wanted: TimeRange | None = None,
     *,
     light: bool = False,
 ) -> ResultSource:
-    """The pictures of `asset` after `uses`. Raises MediaError and EffectError."""
+    """The pictures of `asset` after `uses`. Raises MediaError and EffectError.
+
+    `wanted`: the part that is to be shown, as told to `bake`; it matters only where effects are
+    made for what is asked.
+    """
     store = as_cache(cache)
+    if made_whole(uses):
+        return _Placed(asset, uses, store, wanted, light)
+    return chain_source(asset, uses, store, None, light=light)
+
+
+def chain_source(
+    asset: Asset,
+    uses: tuple[EffectUse, ...],
+    cache: SegmentCache,
+    unit: range | None,
+    *,
+    light: bool = False,
+) -> ResultSource:
+    """The pictures of the medium, or of a part of it, after `uses`; counted from the part's first.
+
+    Raises MediaError and EffectError.
+    """
     source: ResultSource = _Untouched(Path(asset.path))
-    for stage in stages(asset, uses):
-        source = EffectSource(stage, source, store, light=light)
+    if unit is not None:
+        source = _Part(source, unit)
+    for stage in stages(asset, uses, unit):
+        source = EffectSource(stage, source, cache, light=light)
     return source
 
 

@@ -12,12 +12,14 @@ from uuid import uuid4
 import msgspec
 
 from engine.errors import OutputError
+from engine.files import write_whole
 
 LIMIT_BYTES = 40_000_000_000
 KEPT_FREE_SHARE = 0.1  # of the limit, cleared at once so that not every part clears again
 ABANDONED_SECONDS = 3600  # after which an unfinished file belongs to a dead process
 USED_SECONDS = 60  # within which a second use is not noted again
 PICTURES, LIGHT, STATE, MARK = ".mkv", ".proxy.mkv", ".state.npz", ".json"
+MOST_UNITS = 64  # of one chain of effects that are remembered
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class SegmentCache:
         self.root = root
         self.limit_bytes = limit_bytes
         self._parts = root / "segments"
+        self._units = root / "units"
         self._making = root / "making"
         self._used: dict[str, float] = {}
 
@@ -128,6 +131,31 @@ class SegmentCache:
             with suppress(OSError):
                 self._file(name, suffix).unlink(missing_ok=True)
 
+    def units(self, chain: str) -> tuple[range, ...]:
+        """The ranges of pictures that a chain was made for as a whole, the newest first."""
+        try:
+            pairs = msgspec.json.decode(
+                self._unit_file(chain).read_bytes(), type=list[tuple[int, int]]
+            )
+        except (OSError, msgspec.DecodeError):
+            return ()
+        return tuple(range(start, stop) for start, stop in pairs if 0 <= start < stop)
+
+    def add_unit(self, chain: str, unit: range) -> None:
+        """Puts a range in front of those that `chain` was made for."""
+        rest = [one for one in self.units(chain) if one != unit][: MOST_UNITS - 1]
+        pairs = [(one.start, one.stop) for one in (unit, *rest)]
+        file = self._unit_file(chain)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, msgspec.json.encode(pairs))
+        except OSError as error:
+            raise OutputError(
+                "The cache folder cannot be written to.",
+                "Choose another in Preferences.",
+                str(error),
+            ) from error
+
     def touch(self, name: str) -> None:
         """Notes that a part was used just now."""
         now = time.time()
@@ -184,6 +212,9 @@ class SegmentCache:
 
     def _file(self, name: str, suffix: str) -> Path:
         return self._parts / name[:2] / (name + suffix)
+
+    def _unit_file(self, chain: str) -> Path:
+        return self._units / f"{chain}.json"
 
     def _mark(self, name: str) -> _Mark | None:
         try:

@@ -45,11 +45,21 @@ class Stage(NamedTuple):
         return self.engine.warm_up
 
 
-def stages(asset: Asset, uses: tuple[EffectUse, ...]) -> tuple[Stage, ...]:
-    """The effects of a chain that count: on, and known here. Raises EffectError for bad values."""
+def stages(
+    asset: Asset, uses: tuple[EffectUse, ...], unit: range | None = None
+) -> tuple[Stage, ...]:
+    """The effects of a chain that count: on, and known here. Raises EffectError for bad values.
+
+    `unit`: the pictures of the medium that the chain is made for, where it is made for a part.
+    """
     result: list[Stage] = []
     facts = asset.facts
     chain = asset.fingerprint
+    if unit is not None and facts.video is not None:
+        facts = msgspec.structs.replace(
+            facts, video=msgspec.structs.replace(facts.video, frames=len(unit))
+        )
+        chain = _digest([chain, unit.start, unit.stop])
     for use in uses:
         if not use.enabled or not is_known(use) or facts.video is None:
             continue

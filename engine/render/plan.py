@@ -2,11 +2,12 @@
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
-from engine.timeline.effects import is_known
+from engine.timeline.effects import is_known, made_whole
 from engine.timeline.model import (
     Asset,
     Clip,
@@ -19,7 +20,7 @@ from engine.timeline.model import (
     Transition,
 )
 from engine.timeline.results import result_facts
-from engine.timeline.time import Time, TimeRange, between
+from engine.timeline.time import ZERO, Time, TimeRange, between
 
 WHOLE = Transform()
 
@@ -29,13 +30,15 @@ class Shot:
     """One clip's picture: the medium (None: gone from the bin) and the moment in it.
 
     `source`: in the medium's time, or in the result's time after image to video; may lie in a
-    handle. `uses`: the effects that are on and known here, in order.
+    handle. `uses`: the effects that are on and known here, in order. `wanted`: all that shows of
+    the clip, in the time of what they make, where they are made for that.
     """
 
     clip: Clip
     asset: Asset | None
     source: Time
     uses: tuple[EffectUse, ...]
+    wanted: TimeRange | None = None
 
     @property
     def transform(self) -> Transform:
@@ -82,7 +85,7 @@ def without_effects(shot: Shot) -> Shot:
     source = shot.source
     if moving is not None:
         source = Fraction(float(moving.values.get("at", 0.0))).limit_denominator(90_000)
-    return replace(shot, uses=(), source=source)
+    return replace(shot, uses=(), source=source, wanted=None)
 
 
 def uses_of(clip: Clip) -> tuple[EffectUse, ...]:
@@ -116,31 +119,37 @@ def _is_opaque(shot: Shot, sequence: Sequence) -> bool:
 
 
 def _layer(project: Project, track: Track, at: Time, rate: Fraction) -> Layer | None:
+    shot = partial(_shot, project, track, rate, at)
     for transition, left, right in dissolves(track):
         span = dissolve_span(transition, right.start, rate)
         if span.contains(at):
             mix = float((at - span.start) / span.duration)
-            return _dissolving(project, left, right, mix, at)
+            return _dissolving((left, right), mix, shot)
     clip = clip_at(track, at)
     if clip is None or not clip.enabled:
         return None
-    return Layer(_shot(project, clip, at))
+    return Layer(shot(clip))
 
 
-def _dissolving(project: Project, left: Clip, right: Clip, mix: float, at: Time) -> Layer | None:
+def _dissolving(clips: tuple[Clip, Clip], mix: float, shot: Callable[[Clip], Shot]) -> Layer | None:
+    left, right = clips
     match left.enabled, right.enabled:
         case True, True:
-            return Layer(_shot(project, left, at), _shot(project, right, at), mix)
+            return Layer(shot(left), shot(right), mix)
         case True, False:
-            return Layer(_shot(project, left, at), strength=1 - mix)
+            return Layer(shot(left), strength=1 - mix)
         case False, True:
-            return Layer(_shot(project, right, at), strength=mix)
+            return Layer(shot(right), strength=mix)
     return None
 
 
-def _shot(project: Project, clip: Clip, at: Time) -> Shot:
+def _shot(project: Project, track: Track, rate: Fraction, at: Time, clip: Clip) -> Shot:
     source = clip.source.start + (at - clip.start)
-    return Shot(clip, project.asset(clip.asset), source, uses_of(clip))
+    uses = uses_of(clip)
+    wanted = None
+    if made_whole(uses):
+        wanted = in_result(clip, shown_range(track, clip, rate))
+    return Shot(clip, project.asset(clip.asset), source, uses, wanted)
 
 
 def clip_at(track: Track, at: Time) -> Clip | None:
@@ -169,6 +178,12 @@ def dissolve_span(transition: Transition, cut: Time, rate: Fraction) -> TimeRang
     """
     before = Fraction((transition.duration * rate / 2).__floor__()) / rate
     return TimeRange(cut - before, transition.duration)
+
+
+def in_result(clip: Clip, part: TimeRange) -> TimeRange:
+    """A part of the record, in the time of what the clip's effects make."""
+    start = clip.source.start + part.start - clip.start
+    return TimeRange(max(start, ZERO), part.duration)
 
 
 def shown_range(track: Track, clip: Clip, rate: Fraction) -> TimeRange:

@@ -36,7 +36,7 @@ def source_key(shot: Shot) -> SourceKey:
     """What the pictures of a shot depend on before they are laid out."""
     asset = medium(shot)
     uses = tuple((use.kind, use.engine, *sorted(use.values.items())) for use in shot.uses)
-    return asset.path, asset.fingerprint, uses
+    return asset.path, asset.fingerprint, uses, shot.wanted
 
 
 def index_in(times: Sequence[Fraction], source: Fraction) -> int:
@@ -128,7 +128,7 @@ class SourcePool:
             # The filters are loaded only where an effect shows.
             from engine.render.bake import effect_source
 
-            effect = effect_source(asset, shot.uses, self._cache, light=self._light)
+            effect = effect_source(asset, shot.uses, self._cache, shot.wanted, light=self._light)
             opened = _Open(key, effect, effect.stale_at)
         else:
             opened = _Open(key, VideoReader(Path(asset.path)), lambda _: False)

@@ -102,10 +102,10 @@ def _neural_runs(
     """The runs of a model: whole stretches of segments, each segment made in one way.
 
     A model's state is too large to be stored, so a run begins at a grid line, or with the first
-    picture where the whole clip is one stream. Of a segment that is not all there, parts that were
-    made by another recipe are made again.
+    picture where the whole clip is one stream or is made together. Of a segment that is not all
+    there, parts that were made by another recipe are made again.
     """
-    whole_clip = bool(stage.values.get("whole_clip"))
+    whole_clip = _is_one(stage)
     groups: dict[int, list[int]] = {}
     for part in sorted(needed):
         groups.setdefault(0 if whole_clip else part // PARTS, []).append(part)
@@ -130,10 +130,15 @@ def _drop_others(stage: Stage, segment: int, count: int, cache: SegmentCache, re
     """Removes what another recipe has made of a segment, or of a whole clip."""
     last = -(-count // PART)
     parts = range(segment * PARTS, min((segment + 1) * PARTS, last))
-    for part in range(last) if stage.values.get("whole_clip") else parts:
+    for part in range(last) if _is_one(stage) else parts:
         name = part_name(stage, part)
         if cache.has(name) and cache.recipe(name) != recipe:
             cache.drop(name)
+
+
+def _is_one(stage: Stage) -> bool:
+    """Whether the first picture begins the only segment."""
+    return stage.engine.reach is Reach.WHOLE or bool(stage.values.get("whole_clip"))
 
 
 def _neural_run(stage: Stage, begin: int, parts: list[int], count: int) -> Run:

@@ -3,30 +3,28 @@
 from collections.abc import Iterator
 
 from engine.jobs import EffectJob
-from engine.render.plan import shown_range, uses_of
-from engine.timeline.effects import kind
+from engine.render.plan import in_result, shown_range, uses_of
+from engine.timeline.effects import kind, made_whole
 from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, TrackKind
-from engine.timeline.time import ZERO, TimeRange
+from engine.timeline.time import TimeRange
 
 
 def shown_effects(
     project: Project, sequence: Sequence, span: TimeRange
 ) -> Iterator[tuple[Clip, Asset, tuple[EffectUse, ...], TimeRange]]:
-    """The clips with effects that show in `span`: their part of the result that shows."""
+    """The clips with effects that show in `span`: their part of the result that shows.
+
+    Of effects that make all pictures together it is all that the clip shows.
+    """
     for track in sequence.tracks:
         if track.kind is not TrackKind.VIDEO or track.hidden:
             continue
         for clip in track.clips:
             uses, asset = uses_of(clip), project.asset(clip.asset)
-            part = shown_range(track, clip, sequence.rate).intersection(span)
+            whole = shown_range(track, clip, sequence.rate)
+            part = whole.intersection(span)
             if clip.enabled and uses and asset and part:
-                yield clip, asset, uses, in_result(clip, part)
-
-
-def in_result(clip: Clip, part: TimeRange) -> TimeRange:
-    """A part of the record, in the time of what the clip's effects make."""
-    start = clip.source.start + part.start - clip.start
-    return TimeRange(max(start, ZERO), part.duration)
+                yield clip, asset, uses, in_result(clip, whole if made_whole(uses) else part)
 
 
 def effect_jobs(

@@ -1,10 +1,7 @@
 """The effect table: families, engines, parameters. Inspector, command line and tests read it."""
 
-from enum import StrEnum
-
-import msgspec
-
 from engine.errors import EffectError
+from engine.timeline.effect_kinds import EffectKind, Engine, Reach
 from engine.timeline.model import EffectUse, new_id
 from engine.timeline.parameters import (
     Parameter,
@@ -19,6 +16,8 @@ from engine.timeline.parameters import (
     percent,
     seed,
 )
+from engine.timeline.upscale_engines import FLASHVSR_ENGINES, LANCZOS
+from engine.timeline.wan_engines import WAN_IMAGE_ENGINES, WAN_RESTYLE_ENGINES
 
 __all__ = [
     "EFFECTS",
@@ -32,60 +31,11 @@ __all__ = [
     "defaults",
     "is_known",
     "kind",
+    "made_whole",
     "needs_gpu",
     "new_use",
     "parsed",
 ]
-
-
-class Reach(StrEnum):
-    """How far the frames of a result depend on one another: it decides the baked units."""
-
-    FRAME = "frame"  # each on itself
-    STREAM = "stream"  # a state runs along; restarts on the grid and at cuts
-    WHOLE = "whole"  # all frames are made together
-
-
-class Engine(msgspec.Struct, frozen=True):
-    """One way of doing an effect. `version` rises with any change of its pixels."""
-
-    name: str
-    label: str
-    note: str  # one plain sentence on what it is and is not
-    role: str  # the child that runs it: "media" or "gpu"
-    reach: Reach
-    version: int
-    parameters: tuple[Parameter, ...]
-    warm_up: int = 0  # frames before a unit that are computed and dropped
-    family: str = ""  # of weights that it needs (engine.library.catalog), "" for none
-    mode: str = ""  # of that family
-
-    def parameter(self, name: str) -> Parameter:
-        for one in self.parameters:
-            if one.name == name:
-                return one
-        known = ", ".join(one.name for one in self.parameters)
-        raise EffectError(f"{self.label} has no parameter «{name}».", f"It has {known}.")
-
-
-class EffectKind(msgspec.Struct, frozen=True):
-    """A family of engines that do one thing for the person."""
-
-    name: str
-    label: str
-    icon: str
-    help: str
-    engines: tuple[Engine, ...]  # the default one first
-
-    def engine(self, name: str = "") -> Engine:
-        """The named engine, or the default one."""
-        if not name:
-            return self.engines[0]
-        for one in self.engines:
-            if one.name == name:
-                return one
-        known = ", ".join(one.name for one in self.engines)
-        raise EffectError(f"{self.label} has no engine «{name}».", f"It has {known}.")
 
 
 WARM_UP = 12  # of the restyle engines: by then a carried picture has forgotten how it began
@@ -288,156 +238,20 @@ CAMERA_MOVE = Engine(
 )
 
 
-def scale(default: str) -> Parameter:
-    """How an Upscale's size is told: a factor, or exactly."""
-    return choice(
-        "scale",
-        "Scale",
-        default,
-        "How much larger the picture becomes.",
-        ("2", "2×"),
-        ("3", "3×"),
-        ("4", "4×"),
-        ("size", "Size"),
-    )
-
-
-SIZE = (
-    integer("width", "Width", 1920, 16, 8192, "In pixels.", unit="px", shown_if=("scale", "size")),
-    integer(
-        "height", "Height", 1080, 16, 8192, "In pixels.", unit="px", shown_if=("scale", "size")
-    ),
-    choice(
-        "fit",
-        "Fit",
-        "crop",
-        "What happens where the shapes differ.",
-        ("crop", "Crop"),
-        ("bars", "Bars"),
-        ("stretch", "Stretch"),
-        shown_if=("scale", "size"),
-    ),
-)
-
-LANCZOS = Engine(
-    "lanczos",
-    "Lanczos",
-    "Sharp resampling with deblocking, on the CPU. It invents no detail.",
-    "media",
-    Reach.FRAME,
-    1,
-    (
-        scale("2"),
-        *SIZE,
-        percent("deblock", "Deblocking", 30, "Smooths compression blocks and ringing first."),
-        percent("detail", "Detail", 40, "Brings out fine detail afterwards."),
-    ),
-)
-
-FLASHVSR = (
-    scale("4"),
-    *SIZE,
-    number(
-        "sparse_ratio",
-        "Quality",
-        2.0,
-        1.5,
-        2.2,
-        "How much each part of the picture sees of the others: higher is better and slower.",
-        step=0.1,
-    ),
-    integer(
-        "local_range",
-        "Stability",
-        11,
-        9,
-        11,
-        "How far each part sees: 11 is steadier, 9 is sharper.",
-    ),
-    percent(
-        "strength",
-        "Strength",
-        100,
-        "How much of the result shows over the source, enlarged without it.",
-    ),
-    choice(
-        "colour_fix",
-        "Colour fix",
-        "wavelet",
-        "Whose colours the result has: Wavelet takes the source's soft tones, AdaIN its averages.",
-        ("none", "None"),
-        ("adain", "AdaIN"),
-        ("wavelet", "Wavelet"),
-    ),
-    choice(
-        "band",
-        "Strength on",
-        "whole",
-        "What Strength works on: the whole picture, or only its fine detail.",
-        ("whole", "Whole"),
-        ("high", "High band"),
-        advanced=True,
-    ),
-    number(
-        "kv_ratio",
-        "Memory of frames",
-        3.0,
-        2.0,
-        6.0,
-        "How far it remembers, in steps of eight frames: higher is steadier and takes more memory.",
-        step=1.0,
-        advanced=True,
-    ),
-    flag(
-        "whole_clip",
-        "Whole clip",
-        False,
-        "Never begins anew, as published. A stopped render then starts from the first frame.",
-        advanced=True,
-    ),
-    seed("Another number gives other fine texture."),
-)
-
-
-def _flashvsr(version: str, mode: str, note: str) -> Engine:
-    return Engine(
-        f"flashvsr-{version}-{mode}",
-        f"FlashVSR {version} {mode}",
-        note,
-        "gpu",
-        Reach.STREAM,
-        1,
-        FLASHVSR,
-        24,
-        family=f"flashvsr-{version}",
-        mode=mode,
-    )
-
-
-_TINY = "Neural super-resolution that follows the motion, with its fast decoder."
-_FULL = "Neural super-resolution with Wan's decoder: slower, a little finer."
-_OLDER = " The first version: sharper on stills, less steady."
-FLASHVSR_ENGINES = (
-    _flashvsr("1.1", "tiny", _TINY),
-    _flashvsr("1.1", "full", _FULL),
-    _flashvsr("1.0", "tiny", _TINY + _OLDER),
-    _flashvsr("1.0", "full", _FULL + _OLDER),
-)
-
 EFFECTS: tuple[EffectKind, ...] = (
     EffectKind(
         "restyle",
         "Restyle",
         "restyle",
         "Redraws the clip in another style.",
-        (PAINTERLY, INK, CARTOON),
+        (PAINTERLY, INK, CARTOON, *WAN_RESTYLE_ENGINES),
     ),
     EffectKind(
         "image-to-video",
         "Image to video",
         "image_to_video",
         "Makes a moving shot from one picture.",
-        (CAMERA_MOVE,),
+        (CAMERA_MOVE, *WAN_IMAGE_ENGINES),
     ),
     EffectKind(
         "upscale",
@@ -465,6 +279,24 @@ def is_known(use: EffectUse) -> bool:
         one.name == use.kind and any(engine.name == use.engine for engine in one.engines)
         for one in EFFECTS
     )
+
+
+def made_whole(uses: tuple[EffectUse, ...]) -> bool:
+    """Whether a chain is made for the part of a medium that a clip shows.
+
+    So it is where an effect makes all pictures together. What has a time of its own is made for all
+    of it, and so is what comes before and after.
+    """
+    if any(use.enabled and use.kind == "image-to-video" for use in uses):
+        return False
+    return any(is_made_whole(use) for use in uses)
+
+
+def is_made_whole(use: EffectUse) -> bool:
+    """Whether an effect that counts makes all pictures together."""
+    if not use.enabled or not is_known(use):
+        return False
+    return kind(use.kind).engine(use.engine).reach is Reach.WHOLE
 
 
 def needs_gpu(uses: tuple[EffectUse, ...]) -> bool:

@@ -10,6 +10,7 @@ from engine.errors import EffectError
 
 Value: TypeAlias = float | int | str | bool
 
+MOST_LETTERS = 20_000
 WORDS = {
     "true": True,
     "yes": True,
@@ -28,12 +29,14 @@ class ParameterKind(StrEnum):
     CHOICE = "choice"
     FLAG = "flag"
     SEED = "seed"  # integer, 0 to 2**31 - 1, with a dice
+    TEXT = "text"  # words, up to MOST_LETTERS
 
 
 class Parameter(msgspec.Struct, frozen=True):
     """One field of an engine. `choices`: (value, label) pairs. `shown_if`: (name, value).
 
-    A number with the unit "%" goes from 0 to 100 (or more), not from 0 to 1.
+    A number with the unit "%" goes from 0 to 100 (or more), not from 0 to 1. The `step` of a text
+    is how many lines its field shows.
     """
 
     name: str
@@ -176,12 +179,29 @@ def seed(help_line: str) -> Parameter:
     )
 
 
+def text(
+    name: str, label: str, default: str, help_line: str, *, lines: int = 1, advanced: bool = False
+) -> Parameter:
+    """A field for words, so many `lines` high."""
+    return Parameter(
+        name, label, ParameterKind.TEXT, default, help_line, step=lines, advanced=advanced
+    )
+
+
 def checked_value(parameter: Parameter, value: Value) -> Value:
     """`value` in the parameter's type. Raises EffectError for another type or out of range."""
     match parameter.kind:
         case ParameterKind.FLAG:
             if isinstance(value, bool):
                 return value
+        case ParameterKind.TEXT:
+            if isinstance(value, str) and len(value) <= MOST_LETTERS:
+                return value
+            if isinstance(value, str):
+                raise EffectError(
+                    f"{parameter.label} has {len(value):,} letters.",
+                    f"It takes {MOST_LETTERS:,}: shorten it.",
+                )
         case ParameterKind.CHOICE:
             if any(value == one for one, _ in parameter.choices):
                 return value
@@ -204,7 +224,7 @@ def checked_value(parameter: Parameter, value: Value) -> Value:
 
 def parsed(parameter: Parameter, text: str) -> Value:
     """The value written as `text` on a command line. Raises EffectError."""
-    if parameter.kind is ParameterKind.CHOICE:
+    if parameter.kind in (ParameterKind.CHOICE, ParameterKind.TEXT):
         return checked_value(parameter, text)
     if parameter.kind is ParameterKind.FLAG:
         if text.lower() in WORDS:

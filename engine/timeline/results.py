@@ -4,10 +4,15 @@ from fractions import Fraction
 
 import msgspec
 
+from engine.generation import FRAMES
 from engine.timeline.effects import is_known
 from engine.timeline.model import EffectUse, MediaFacts, VideoFacts
+from engine.timeline.parameters import Value
+from engine.timeline.wan_engines import WAN_IMAGE_ENGINES, WAN_RESTYLE_ENGINES
+from engine.wan_rules import AREAS, RATE, nearest_length, shown_size
 
 replace = msgspec.structs.replace
+WAN_NAMES = frozenset(one.name for one in (*WAN_RESTYLE_ENGINES, *WAN_IMAGE_ENGINES))
 
 
 def result_facts(facts: MediaFacts, uses: tuple[EffectUse, ...]) -> MediaFacts:
@@ -24,16 +29,31 @@ def _after(facts: MediaFacts, video: VideoFacts, use: EffectUse) -> MediaFacts:
         case "upscale":
             width, height = upscaled(video.width, video.height, values)
             return replace(facts, video=replace(video, width=width, height=height))
+        case "restyle" if use.engine in WAN_NAMES:
+            width, height = shown_size(_area(values), video.width, video.height)
+            return replace(facts, video=replace(video, width=width, height=height))
+        case "image-to-video" if use.engine in WAN_NAMES:
+            width, height = shown_size(_area(values), video.width, video.height)
+            frames = nearest_length(int(values.get("frames", FRAMES)))
+            rate = Fraction(RATE)
+            return _moving(facts, replace(video, width=width, height=height), frames, rate)
         case "image-to-video":
             rate = exact_rate(float(values.get("fps", 25.0)))
             frames = max(1, round(float(values.get("seconds", 3.0)) * rate))
             width, height = moved(video.width, video.height, str(values.get("size", "source")))
-            made = replace(
-                video, width=width, height=height, rate=rate, frames=frames, variable=False
-            )
-            return replace(facts, video=made, sound=None, still=False, duration=frames / rate)
+            return _moving(facts, replace(video, width=width, height=height), frames, rate)
         case _:
             return facts
+
+
+def _moving(facts: MediaFacts, video: VideoFacts, frames: int, rate: Fraction) -> MediaFacts:
+    """What has a time of its own: without sound."""
+    made = replace(video, rate=rate, frames=frames, variable=False)
+    return replace(facts, video=made, sound=None, still=False, duration=frames / rate)
+
+
+def _area(values: dict[str, Value]) -> int:
+    return AREAS.get(str(values.get("size", "")), AREAS["480p"])
 
 
 def exact_rate(fps: float) -> Fraction:

@@ -1,6 +1,7 @@
 """Wan's jobs in the gpu child: from what a person asked for to a file."""
 
 import time
+from collections import abc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from engine.errors import (
 )
 from engine.files import write_whole
 from engine.generation import Mode, Shape, resolved, shape_of
-from engine.jobs import GenerateJob, JobResult, SourcePicture
+from engine.jobs import GenerateJob, JobResult
 from engine.library.found import listed
 from engine.media.info import fingerprint
 from engine.media.output import writing
@@ -44,15 +45,8 @@ from engine.progress import Report
 from engine.timeline.parameters import Value
 from engine.wan_parameters import NO_PIXELS
 from engine.wan_rules import CELL, latent_frames
-from engine.worker.given import (
-    Samples,
-    check_samples,
-    clip_chunks,
-    clip_frames,
-    picture_of,
-    samples_of,
-    size_of,
-)
+from engine.worker.given import Samples, check_samples, samples_of
+from engine.worker.inputs import FileInputs, Inputs
 from engine.worker.results import Film, check_name, write_result
 from engine.worker.unfinished import Unfinished, identity
 from engine.worker.wan_parts import HeldParts, Way, smaller, way_of, went_on
@@ -79,15 +73,11 @@ class Generator:
         check_name(Path(job.output))
         began = time.monotonic()
         with torch.inference_mode():
-            known = self.facts({name: Path(path) for name, path in job.models.files.items()})
-            work = _Work(job, device, self._resident, self.tokenizer, known)
-            prompts = self._prompts.setdefault(
-                job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
-            )
+            work = self.work(job, device, FileInputs(job))
             while True:
                 try:
-                    with _half_sums(work.way), memory_told(work.way.device):
-                        work.write(work.latents(prompts, report), report)
+                    with work.running():
+                        work.write(work.latents(report), report)
                     break
                 except OutOfMemory:
                     if not work.step_down():
@@ -102,6 +92,14 @@ class Generator:
             made=work.made,
             notes=tuple(dict.fromkeys([*work.notes, *take_warnings()])),
         )
+
+    def work(self, job: GenerateJob, device: DeviceFacts, inputs: Inputs) -> "WanWork":
+        """A job, checked and resolved. Raises EngineError."""
+        known = self.facts({name: Path(path) for name, path in job.models.files.items()})
+        prompts = self._prompts.setdefault(
+            job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
+        )
+        return WanWork(job, device, self._resident, self.tokenizer, known, prompts, inputs)
 
     def facts(self, files: dict[str, Path]) -> Facts:
         """Of a set of files; read once. Raises WeightsError."""
@@ -124,7 +122,7 @@ class Generator:
         return self._tokenizers[key]
 
 
-class _Work:
+class WanWork:
     """One job: checked and resolved, then done stage by stage."""
 
     def __init__(
@@ -134,8 +132,12 @@ class _Work:
         resident: Resident,
         tokenizer: Callable[[Path], Tokenizer],
         known: Facts,
+        prompts: PromptCache,
+        inputs: Inputs,
     ) -> None:
         self._job = job
+        self._prompts = prompts
+        self._inputs = inputs
         files = {name: Path(path) for name, path in job.models.files.items()}
         self._files = files
         self._facts = known
@@ -145,9 +147,9 @@ class _Work:
                 f"{_made_by(self._facts.modes)}.",
                 "Choose another model.",
             )
-        _check_given(job)
+        _check_given(job, inputs)
         self._samples = samples_of(job.samples) if job.samples else Samples()
-        self.shape: Shape = _shape(job, self._samples)
+        self.shape: Shape = _shape(job, self._samples, inputs)
         loras = [
             LoraFile(
                 Path(one.path),
@@ -224,7 +226,13 @@ class _Work:
 
     # The stages
 
-    def latents(self, cache: PromptCache, report: Report) -> Tensor:
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While models run: sums as wished, and want of memory told as OutOfMemory."""
+        with _half_sums(self.way), memory_told(self.way.device):
+            yield
+
+    def latents(self, report: Report) -> Tensor:
         """The clip's latents: of an earlier run of the same recipe, or gone on from, or new."""
         job, parts = self._job, self._parts
         kept = Unfinished(Path(job.cache) / "latents", self.recipe())
@@ -236,7 +244,9 @@ class _Work:
         if begin is not None:
             self.notes.append(f"Went on after step {begin.state.done} of {steps}.")
         positive, negative = prompts_in(job, self.ask, self.shape)
-        prompts: Prompts = encoded_prompts(parts, positive, negative, report, cache, parts.text_key)
+        prompts: Prompts = encoded_prompts(
+            parts, positive, negative, report, self._prompts, parts.text_key
+        )
         given = self._given(is_new=begin is None)
         made: Conditions = conditions(
             parts,
@@ -279,16 +289,12 @@ class _Work:
         fit = str(self.values["fit"])
         is_cut = fit == "crop" or (fit == "auto" and job.width > 0)
 
-        def shown(source: SourcePicture | None) -> Tensor | None:
-            return None if source is None else picture_of(source, size, is_cut)
-
         video = None
-        if job.video is not None and is_new:
-            chunk = self._means.encode_chunk
-            video = clip_chunks(job.video, job.rate, ask.frames, size, is_cut, chunk)
+        if self._inputs.has_clip and is_new:
+            video = self._inputs.clip(ask.frames, size, is_cut, self._means.encode_chunk)
         return Given(
-            first=shown(job.first),
-            last=shown(job.last),
+            first=self._inputs.first(size, is_cut),
+            last=self._inputs.last(size, is_cut),
             video=video,
             latents=self._samples.latents,
             is_noisy=self._samples.sigma > 0,
@@ -304,8 +310,12 @@ class _Work:
             with writing(Path(job.latents)):
                 write_whole(Path(job.latents), data)
         film = Film(job.rate, int(self.values["crf"]), self._metadata())
-        with closing(frames(self._parts, found, self._means, report)) as chunks:
+        with closing(self.frames(found, report)) as chunks:
             write_result(path, (self.ask.width, self.ask.height), chunks, film)
+
+    def frames(self, found: Tensor, report: Report) -> abc.Generator[Tensor]:
+        """The latents decoded, (3, n, H, W) in -1..1 each."""
+        return frames(self._parts, found, self._means, report)
 
     def _metadata(self) -> dict[str, str]:
         """What the file says of itself."""
@@ -317,7 +327,6 @@ class _Work:
     def recipe(self) -> dict[str, Any]:
         """All that can change a pixel."""
         job = self._job
-        sources = [one.path for one in (job.first, job.last, job.video) if one is not None]
         return {
             "version": VERSION,
             "mode": job.mode,
@@ -327,12 +336,7 @@ class _Work:
             "seed": job.seed,
             "values": {name: self.values[name] for name in sorted(self.values.keys() - NO_PIXELS)},
             "guidance": [job.guidance, job.timesteps],
-            "given": [
-                [fingerprint(Path(path)) for path in sources],
-                job.first,
-                job.last,
-                job.video,
-            ],
+            "given": self._inputs.identity(),
             "samples": fingerprint(Path(job.samples)) if job.samples else "",
             "loras": [[identity(Path(one.path)), one.strength, one.blocks] for one in job.loras],
             "weights": {name: identity(path) for name, path in sorted(self._files.items())},
@@ -341,22 +345,19 @@ class _Work:
         }
 
 
-def _shape(job: GenerateJob, samples: Samples) -> Shape:
+def _shape(job: GenerateJob, samples: Samples, inputs: Inputs) -> Shape:
     """Size and length: as asked, else of what is given."""
     frames, width, height = job.frames, job.width, job.height
-    source: tuple[int, int] | None = None
+    source = inputs.size()
     notes: list[str] = []
-    if job.video is not None:
-        source = size_of(job.video.path)
-        there = clip_frames(job.video, job.rate)
+    if inputs.has_clip:
+        there = inputs.frames()
         if there > frames:
             seconds = float(frames / job.rate)
             notes.append(
                 f"Of the clip’s {there} frames the first {frames} were used, {seconds:.1f} s."
             )
         frames = min(frames, there)
-    elif job.first is not None:
-        source = size_of(job.first.path)
     given = samples.latents if samples.latents is not None else samples.noise
     if given is not None and source is None and not width:
         width, height = CELL * given.shape[4], CELL * given.shape[3]
@@ -364,12 +365,12 @@ def _shape(job: GenerateJob, samples: Samples) -> Shape:
     return msgspec.structs.replace(shape, notes=(*shape.notes, *notes))
 
 
-def _check_given(job: GenerateJob) -> None:
+def _check_given(job: GenerateJob, inputs: Inputs) -> None:
     """Raises EffectError where what a mode needs is not there."""
     needs = {
-        Mode.IMAGE: (job.first is not None, "a picture"),
-        Mode.ENDS: (job.first is not None and job.last is not None, "a first and a last picture"),
-        Mode.VIDEO: (job.video is not None or bool(job.samples), "a clip"),
+        Mode.IMAGE: (inputs.has_first, "a picture"),
+        Mode.ENDS: (inputs.has_first and inputs.has_last, "a first and a last picture"),
+        Mode.VIDEO: (inputs.has_clip or bool(job.samples), "a clip"),
     }
     is_there, what = needs.get(job.mode, (True, ""))
     if not is_there:

@@ -76,19 +76,23 @@ class GpuTasks:
     def _bake(self, job: EffectJob, report: Report) -> JobResult:
         _need_torch(job)
         from engine.render.bake import bake
-        from engine.worker.upscale import Upscaler
+        from engine.worker.neural import Engines
 
         device, resident = self._ready()
-        return bake(job, report, Upscaler(job, device, resident))
+        return bake(job, report, Engines(job, device, resident, self._makes(resident), report))
 
     def _generate(self, job: GenerateJob, report: Report) -> JobResult:
         _need_torch(job)
+        device, resident = self._ready()
+        return self._makes(resident).run(job, device, report)
+
+    def _makes(self, resident: "Resident") -> "Generator":
+        """What makes Wan's jobs, and keeps what they share."""
         from engine.worker.generate import Generator
 
-        device, resident = self._ready()
         if self._generator is None:
             self._generator = Generator(resident)
-        return self._generator.run(job, device, report)
+        return self._generator
 
     def _ready(self) -> "tuple[DeviceFacts, Resident]":
         """The device as it is now, and the models that stay between jobs."""

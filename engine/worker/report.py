@@ -8,7 +8,8 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING
 
 from engine.errors import Cancelled
-from engine.jobs import DownloadJob, ExportJob, GenerateJob, Job
+from engine.jobs import DownloadJob, EffectJob, ExportJob, GenerateJob, Job
+from engine.timeline.effects import is_made_whole
 from engine.worker.messages import Event, Preview, Progress
 
 if TYPE_CHECKING:
@@ -118,7 +119,11 @@ def planned_stages(job: Job) -> tuple[str, ...]:
     if isinstance(job, GenerateJob):
         is_given = job.first is not None or job.video is not None
         return ("text", *(("image",) if is_given else ()), "denoise", "decode")
-    return ("download", "verify") if isinstance(job, DownloadJob) else ("effects",)
+    if isinstance(job, DownloadJob):
+        return ("download", "verify")
+    if isinstance(job, EffectJob) and any(is_made_whole(use) for use in job.uses):
+        return ("text", "image", "denoise", "effects")
+    return ("effects",)
 
 
 def with_stage(stages: tuple[str, ...], stage: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from engine.generation import Shape, published
 from engine.jobs import GenerateJob
 from engine.planning import DeviceFacts, WanPlan, wan_plans
+from engine.planning.wan_run import file_sizes
 from engine.timeline.parameters import Value
 
 
@@ -18,7 +19,6 @@ def plan_of(
 ) -> WanPlan:
     """The first that fits the device; `chosen` parameters are kept as they are."""
     usual = published(job.mode, job.models.family, shape.width, shape.height)
-    sizes = {part: path.stat().st_size for part, path in files.items() if path.is_file()}
     return wan_plans(
         job.models.family,
         str(job.mode),
@@ -29,7 +29,7 @@ def plan_of(
         options=job.options,
         values={**usual, **chosen},
         guidance=job.guidance,
-        sizes=sizes,
+        sizes=file_sizes(files),
     )[0]
 
 

@@ -1,6 +1,5 @@
 """FlashVSR as a person uses it: a checkpoint found, a clip upscaled by the gpu child, resumed."""
 
-import json
 from collections.abc import Callable
 from fractions import Fraction
 from hashlib import blake2b
@@ -11,7 +10,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from desktop.cli import run
 from engine.jobs import EffectJob, ModelFiles
 from engine.media.info import fingerprint, probe
 from engine.media.reader import VideoReader
@@ -32,22 +30,6 @@ ENGINE = "flashvsr-1.1-tiny"
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_flashvsr(tmp_path_factory.mktemp("models") / "FlashVSR", layers=8)
-
-
-@pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Runs a command with --json; gives its answer with the exit code under "code"."""
-    monkeypatch.setenv("REELWRIGHT_HOME", str(tmp_path / "home"))
-
-    def run_it(*words: object) -> dict[str, Any]:
-        code = run([str(words[0]), "--json", *(str(word) for word in words[1:])])
-        answer: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-        answer["code"] = code
-        return answer
-
-    return run_it
 
 
 def test_a_clip_is_upscaled_to_a_playable_file(call: Call, weights: Path, tmp_path: Path) -> None:

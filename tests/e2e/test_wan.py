@@ -1,6 +1,5 @@
 """Wan as a person uses it: checkpoints found, clips made by the gpu child, stopped and resumed."""
 
-import json
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,6 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from desktop.cli import run  # noqa: E402
 from engine.generation import Mode  # noqa: E402
 from engine.jobs import GenerateJob, JobResult, ModelFiles, SourceClip, SourcePicture  # noqa: E402
 from engine.media.info import probe  # noqa: E402
@@ -70,22 +68,6 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WorkerClient
     """One gpu child for all jobs here."""
     with child("gpu", tmp_path_factory.mktemp("gpu")) as both:
         yield both
-
-
-@pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Runs a command with --json; gives its answer with the exit code under "code"."""
-    monkeypatch.setenv("REELWRIGHT_HOME", str(tmp_path / "home"))
-
-    def run_it(*words: object) -> dict[str, Any]:
-        code = run([str(words[0]), "--json", *(str(word) for word in words[1:])])
-        answer: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-        answer["code"] = code
-        return answer
-
-    return run_it
 
 
 def job_of(weights: Path, kind: str, folder: Path, **more: Any) -> GenerateJob:

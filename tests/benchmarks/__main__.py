@@ -13,7 +13,17 @@ import sys
 
 from tests.benchmarks.table import Table, Unavailable
 
-NAMES = ("export", "pingpong", "gif", "seek", "start", "kills", "flashvsr", "flashvsr_memory")
+NAMES = (
+    "export",
+    "pingpong",
+    "gif",
+    "seek",
+    "start",
+    "kills",
+    "flashvsr",
+    "flashvsr_memory",
+    "wan",
+)
 
 
 def main() -> int:

@@ -19,9 +19,9 @@ from engine.models.attention import (
     unavailable,
 )
 from engine.models.flashvsr.cache import to_eight_bits
+from tests.benchmarks.card_timing import Samples, timed
 from tests.benchmarks.flashvsr_bench import Bench
 from tests.benchmarks.flashvsr_models import EXACT, FUSED, running, settings_of
-from tests.benchmarks.flashvsr_timing import Samples, timed
 from tests.benchmarks.table import Table
 
 TOKENS = 128

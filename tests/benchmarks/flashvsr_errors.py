@@ -1,7 +1,6 @@
 """How far FlashVSR's fast paths are from the plain float32 ones, on random inputs at real sizes."""
 
 from collections.abc import Callable, Iterable, Iterator
-from math import log10, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +23,8 @@ from engine.models.flashvsr.pipeline import CELL, chunks
 from engine.models.flashvsr.projector import ChannelNorm, Projector, ProjectorState
 from engine.models.flashvsr.windows import Grid, rotary_turns
 from engine.models.linear import Fp8Linear
+from tests.benchmarks.card_errors import COLUMNS, NOTE, compared
+from tests.benchmarks.card_weights import random_module
 from tests.benchmarks.flashvsr_bench import Bench
 from tests.benchmarks.flashvsr_models import (
     CACHE,
@@ -35,16 +36,13 @@ from tests.benchmarks.flashvsr_models import (
     Clip,
     Variant,
     random_models,
-    random_module,
     running,
     settings_of,
 )
 from tests.benchmarks.table import Table
 
-COLUMNS = ("What", "Shape", "Largest", "Mean", "Relative", "PSNR dB")
 SHOWN_FRAMES = 29
 
-Row = tuple[str | float | int, ...]
 Check = tuple[str, Tensor, Tensor]  # name, found, wanted
 
 
@@ -53,7 +51,7 @@ def errors(bench: Bench) -> None:
     table = Table(
         "Error against the plain float32 path, random inputs",
         COLUMNS,
-        notes=["Relative: ‖found - wanted‖ / ‖wanted‖. PSNR: the peak is the range of the wanted."],
+        notes=[NOTE],
     )
     for make in (_norms, _attention, _cache, _linears, _projection, _decoder):
         for name, found, wanted in make(bench):
@@ -62,24 +60,6 @@ def errors(bench: Bench) -> None:
     bench.report.show(table)
     bench.report.show(_masks(bench))
     bench.report.show(_whole(bench))
-
-
-def compared(name: str, found: Tensor, wanted: Tensor, peak: float = 0.0) -> Row:
-    """The errors of a result. Raises AssertionError where it is not finite."""
-    assert found.shape == wanted.shape, (name, found.shape, wanted.shape)
-    difference = found.float() - wanted.float()
-    assert bool(difference.isfinite().all()), f"{name}: not all numbers are finite"
-    mean_square = float(difference.square().mean(dtype=torch.float64))
-    size = float(wanted.float().square().mean(dtype=torch.float64))
-    peak = peak or float(wanted.max() - wanted.min())
-    shape = " x ".join(str(n) for n in found.shape)
-    largest, mean = float(difference.abs().max()), float(difference.abs().mean())
-    return (name, shape, largest, mean, sqrt(mean_square / size), psnr(mean_square, peak))
-
-
-def psnr(mean_square: float, peak: float) -> float:
-    """In dB; 200 for equal ones."""
-    return 200.0 if mean_square == 0 else 10 * log10(peak**2 / mean_square)
 
 
 def _freed(bench: Bench) -> None:

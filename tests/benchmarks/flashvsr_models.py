@@ -1,18 +1,14 @@
 """FlashVSR with random weights at full and at tiny size, in several variants; clips for it."""
 
-import math
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, TypeVar
-from unittest.mock import patch
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.models import kernels
 from engine.models.flashvsr.config import (
     DECODERS,
     PROJECTORS,
@@ -30,14 +26,12 @@ from engine.models.flashvsr.transformer import LARGE_LINEARS, Transformer
 from engine.models.linear import to_fp8
 from engine.models.wan.config import VAE_VARIANTS, VaeConfig
 from engine.models.wan.vae import VaeDecoder
+from tests.benchmarks.card_weights import computing, drawn, random_module
 
-M = TypeVar("M", bound=nn.Module)
 Mode = Literal["tiny", "full"]
 Size = tuple[int, int]  # height and width of the result
 
-WITHOUT_KERNELS = "the plain paths are measured"
 ENLARGED = 4
-AROUND_ONE = ("norm_q.weight", "norm_k.weight", "norm3.weight", "gamma")
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,6 @@ class Scale:
     sizes: tuple[Size, ...]
     steady: tuple[int, ...]  # chunks after the first, for each size
     errors: Size  # of the clip whose results are compared
-    square: int  # side of the matrices that show the device's rate
     video: int  # frames of a clip that is decoded and encoded
 
 
@@ -66,7 +59,6 @@ FULL = Scale(
     ((768, 1408), (1152, 1920), (2176, 3840)),
     (12, 12, 8),
     (256, 384),
-    8192,
     245,
 )
 TINY = Scale(
@@ -78,7 +70,6 @@ TINY = Scale(
     ((128, 256), (256, 256)),
     (4, 3),
     (128, 128),
-    128,
     29,
 )
 
@@ -102,25 +93,9 @@ EAGER = Variant("fused float32", torch.float32)
 EXACT = Variant("plain float32", torch.float32, is_plain=True)
 
 
-@contextmanager
-def running(variant: Variant) -> Iterator[None]:
+def running(variant: Variant) -> AbstractContextManager[None]:
     """Kernels are left alone where the variant is plain; float32 is multiplied as float32."""
-    with ExitStack() as stack:
-        if variant.dtype == torch.float32:
-            stack.enter_context(_without_tf32())
-        if variant.is_plain:
-            stack.enter_context(patch.object(kernels, "_reason", lambda *_: WITHOUT_KERNELS))
-        yield
-
-
-@contextmanager
-def _without_tf32() -> Iterator[None]:
-    conv, product = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = conv, product
+    return computing(variant.dtype, variant.is_plain)
 
 
 def random_models(
@@ -150,24 +125,8 @@ def random_models(
         if not variant.is_plain:
             tiny.merge()
         decoder = tiny.to(dtype)
-    prompt = _drawn("prompt", (1, scale.prompt, scale.transformer.text_dim), device).to(dtype)
+    prompt = drawn("prompt", (1, scale.prompt, scale.transformer.text_dim), device).to(dtype)
     return Models(transformer, projector, decoder, prompt)
-
-
-def random_module(
-    build: Callable[[], M], device: torch.device, dtype: torch.dtype = torch.bfloat16
-) -> M:
-    """Random weights by the tensors' names and shapes, rounded to bfloat16, in `dtype`."""
-    with torch.device("meta"):
-        module = build()
-    module = module.to(dtype).to_empty(device=device).requires_grad_(False).eval()
-    for name, tensor in module.state_dict().items():
-        fan_in = max(1, math.prod(tensor.shape[1:])) if tensor.dim() > 1 else 16
-        values = _drawn(name, tuple(tensor.shape), device).div_(math.sqrt(fan_in))
-        if name.endswith(AROUND_ONE):
-            values = 1 + 0.1 * values
-        tensor.copy_(values.bfloat16())
-    return module
 
 
 def settings_of(variant: Variant, size: Size) -> Settings:
@@ -205,8 +164,3 @@ class Clip:
         wide = small.permute(0, 3, 1, 2).float() / 127.5 - 1
         large = F.interpolate(wide, size, mode="bicubic").clamp(-1, 1)
         return large.permute(1, 0, 2, 3)[None].contiguous()
-
-
-def _drawn(name: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    draw = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
-    return torch.randn(shape, generator=draw, device=device)

@@ -25,8 +25,10 @@ from engine.models.flashvsr.pipeline import (
     steps,
 )
 from engine.models.resident import model_bytes
-from tests.benchmarks.flashvsr_bench import Bench, cudnn
-from tests.benchmarks.flashvsr_errors import COLUMNS, compared
+from tests.benchmarks.card_bench import cudnn
+from tests.benchmarks.card_errors import COLUMNS, compared
+from tests.benchmarks.card_timing import settle, timed
+from tests.benchmarks.flashvsr_bench import Bench
 from tests.benchmarks.flashvsr_models import (
     EAGER,
     FUSED,
@@ -39,7 +41,6 @@ from tests.benchmarks.flashvsr_models import (
     settings_of,
 )
 from tests.benchmarks.flashvsr_published import Published, run, split_heads
-from tests.benchmarks.flashvsr_timing import settle, timed
 from tests.benchmarks.table import Table, Unavailable
 
 CHUNKS = 10

@@ -20,6 +20,7 @@ from engine.models.flashvsr.pipeline import (
 )
 from engine.models.flashvsr.preparation import Placement
 from engine.models.flashvsr.tiles import TiledStream, Tiles
+from tests.benchmarks.card_timing import there_and_back
 from tests.benchmarks.flashvsr_bench import Bench
 from tests.benchmarks.flashvsr_models import (
     CACHE,
@@ -36,7 +37,6 @@ from tests.benchmarks.flashvsr_models import (
     settings_of,
 )
 from tests.benchmarks.flashvsr_split import PARTS, SHOWN, WARM, split
-from tests.benchmarks.flashvsr_timing import there_and_back
 from tests.benchmarks.table import Table
 
 VARIANTS = (PLAIN, FUSED, FP8, CACHE)

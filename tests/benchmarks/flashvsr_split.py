@@ -21,8 +21,8 @@ from engine.models.flashvsr.pipeline import (
     steps,
 )
 from engine.models.flashvsr.preparation import Placement, fitted, signal, to_picture
+from tests.benchmarks.card_timing import event, settle
 from tests.benchmarks.flashvsr_models import Clip
-from tests.benchmarks.flashvsr_timing import event, settle
 
 PARTS = (
     *("preparation", "projection", "linears", "sparse attention", "mask", "prompt attention"),

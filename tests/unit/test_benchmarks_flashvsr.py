@@ -13,8 +13,11 @@ pytest.importorskip("torch")
 
 import torch
 
-from tests.benchmarks import flashvsr, flashvsr_speed
+from tests.benchmarks import card, flashvsr, flashvsr_speed
+from tests.benchmarks.card_report import Clock, Report
+from tests.benchmarks.card_timing import in_turn
 from tests.benchmarks.flashvsr_bench import Bench
+from tests.benchmarks.flashvsr_goals import GOALS, SUITE
 from tests.benchmarks.flashvsr_models import (
     EXACT,
     FULL,
@@ -23,10 +26,8 @@ from tests.benchmarks.flashvsr_models import (
     random_models,
     running,
 )
-from tests.benchmarks.flashvsr_report import GOALS, Clock, Report
 from tests.benchmarks.flashvsr_speed import _split_rows
 from tests.benchmarks.flashvsr_split import PARTS, Regions
-from tests.benchmarks.flashvsr_timing import in_turn
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -98,7 +99,9 @@ def test_what_no_card_ran_is_not_measured(ran: tuple[dict[str, Any], str]) -> No
 def test_a_part_that_fails_leaves_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(flashvsr.PARTS, "errors", flashvsr.Part("nothing", "errors", 0))
+    monkeypatch.setitem(
+        flashvsr.PARTS, "errors", card.Part("tests.benchmarks.flashvsr_nothing", "errors", 0)
+    )
     arguments = ["--device", "cpu", "--out", str(tmp_path), "--only", "machine", "errors"]
     assert flashvsr.main(arguments) == 1
     monkeypatch.undo()
@@ -110,9 +113,9 @@ def test_a_part_that_fails_leaves_the_others(
 
 
 def test_without_time_a_card_begins_nothing() -> None:
-    report = Report(None, is_quiet=True)
-    bench = Bench(CPU, FULL, report, Clock(0), 10)
-    assert flashvsr.run(bench, ["speed", "long"]) == []
+    report = Report(SUITE, None, is_quiet=True)
+    bench = Bench(device=CPU, report=report, clock=Clock(0), is_full=True, scale=FULL, frames=10)
+    assert card.run(bench, flashvsr.PARTS, ["speed", "long"]) == []
     states = {name: part["state"] for name, part in report.content["parts"].items()}
     assert states == {"speed": "left out", "long": "left out"}
 
@@ -184,7 +187,16 @@ def test_tiles_are_tried_until_one_fits(monkeypatch: pytest.MonkeyPatch) -> None
         return real(models, clip, place, settings, tiles)
 
     monkeypatch.setattr(flashvsr_speed, "through", through)
-    bench = Bench(CPU, TINY, Report(None, is_quiet=True), Clock(5), 10, repeats=1)
+    report = Report(SUITE, None, is_quiet=True)
+    bench = Bench(
+        device=CPU,
+        report=report,
+        clock=Clock(5),
+        is_full=False,
+        repeats=1,
+        scale=TINY,
+        frames=10,
+    )
     bench.report.begin("large")
     flashvsr_speed._at_size(bench, (128, 384), 3, (FUSED,), "tiny")
     table, parts = bench.report.content["parts"]["large"]["tables"]

@@ -1,7 +1,8 @@
 """Times on a device: by CUDA's events on a card, by the clock elsewhere; several things in turn."""
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -83,3 +84,16 @@ def in_turn(
 def there_and_back(names: tuple[str, ...], turn: int) -> tuple[str, ...]:
     """The order of one turn."""
     return names if turn % 2 == 0 else names[::-1]
+
+
+def laps(device: torch.device, works: Sequence[Callable[[], object]]) -> list[float]:
+    """Seconds of each of several works that follow one another without a pause."""
+    if device.type != "cuda":
+        return [timed(device, work)() for work in works]
+    marks = [event() for _ in range(len(works) + 1)]
+    marks[0].record()
+    for work, mark in zip(works, marks[1:], strict=True):
+        work()
+        mark.record()
+    settle(device)
+    return [a.elapsed_time(b) / 1000 for a, b in itertools.pairwise(marks)]

@@ -1,15 +1,14 @@
-"""What the FlashVSR benchmark found: tables printed as they come, and all of it as JSON."""
+"""What a benchmark on a card found: tables printed as they come, and all of it as JSON."""
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.table import Table
 
-FILE = "flashvsr.json"
 NOT_MEASURED = "not measured"
 
 
@@ -21,18 +20,13 @@ class Goal:
     wanted: str
 
 
-GOALS = {
-    "fps_bf16": Goal("Frames per second, 768x1408, bf16", "at least 60"),
-    "fps_fp8": Goal("Frames per second, 768x1408, fp8 linears", "at least 72"),
-    "peak_gib": Goal("Peak memory, 768x1408, bf16, GiB", "at most 9"),
-    "peak_long_gib": Goal("Peak memory over the long clip, GiB", "at most 9"),
-    "growth_long_mib": Goal("Growth of the peak over the long clip, MiB", "0"),
-    "sparse_tflops": Goal("Sparse kernel, TFLOP/s on kept blocks", "at least 420"),
-    "video_share": Goal("Speed with video in and out, part of the model's alone", "at least 0.95"),
-    "psnr_bf16": Goal("Fused bf16 against plain float32, latents, PSNR dB", "stated"),
-    "reference_ratio": Goal("Time of the published code / ours, 768x1408", "at least 1.7"),
-    "reference_psnr": Goal("Ours against the published code, latents, PSNR dB", "at least 49"),
-}
+@dataclass(frozen=True)
+class Suite:
+    """What is measured of one model. `file`: the name of the JSON; goals by their keys."""
+
+    title: str
+    file: str
+    goals: Mapping[str, Goal]
 
 
 class Clock:
@@ -57,8 +51,9 @@ class Report:
     The file is written anew after every table, so that a run that is cut off leaves what it has.
     """
 
-    def __init__(self, folder: Path | None, is_quiet: bool = False) -> None:
-        self._file = None if folder is None else folder / FILE
+    def __init__(self, suite: Suite, folder: Path | None, is_quiet: bool = False) -> None:
+        self._suite = suite
+        self._file = None if folder is None else folder / suite.file
         self._is_quiet = is_quiet
         self._part = ""
         self.content: dict[str, Any] = {"machine": {}, "goals": {}, "parts": {}, "samples": {}}
@@ -97,8 +92,8 @@ class Report:
         self._write()
 
     def found(self, goal: str, value: float) -> None:
-        """A figure of GOALS."""
-        assert goal in GOALS, goal
+        """A figure of the suite's goals."""
+        assert goal in self._suite.goals, goal
         self.content["goals"][goal] = value
         self._write()
 
@@ -114,11 +109,11 @@ class Report:
     def goals(self, is_card: bool) -> Table:
         """The figures against their goals; what no card has run says so."""
         table = Table(
-            "FlashVSR: goals on one H200",
+            f"{self._suite.title}: goals on one H200",
             ("Figure", "Goal", "On a card", "On the CPU at tiny size"),
             bar="the second column.",
         )
-        for name, goal in GOALS.items():
+        for name, goal in self._suite.goals.items():
             value = self.content["goals"].get(name, NOT_MEASURED)
             card, cpu = (value, NOT_MEASURED) if is_card else (NOT_MEASURED, value)
             table.rows.append((goal.label, goal.wanted, card, cpu))

@@ -6,11 +6,13 @@ from fractions import Fraction
 import msgspec
 
 from desktop.states import active
+from engine.generation import FRAMES
 from engine.jobs import EffectJob
 from engine.render.plan import in_result, shown_range
-from engine.timeline.effects import kind, new_use
+from engine.timeline.effects import Value, kind, new_use
 from engine.timeline.model import Asset, Clip, EffectUse, Project, Sequence, new_id
 from engine.timeline.time import ZERO, Time, TimeRange
+from engine.wan_rules import length_of_time
 
 replace = msgspec.structs.replace
 
@@ -39,9 +41,13 @@ def _image_to_video(clip: Clip) -> EffectUse | None:
 
 def added(clip: Clip, asset: Asset, kind_name: str, engine: str, playhead: Time) -> Clip:
     """The clip with one more effect, set to fit it: as long as the clip, from the frame shown."""
-    values: dict[str, float | int | str | bool] = {}
+    values: dict[str, Value] = {}
     if kind_name == "image-to-video":
-        values["seconds"] = max(0.1, min(600.0, float(clip.duration)))
+        known = {one.name: one for one in kind(kind_name).engine(engine).parameters}
+        if "seconds" in known:
+            values["seconds"] = max(0.1, min(600.0, float(clip.duration)))
+        if "frames" in known:
+            values["frames"] = max(5, min(FRAMES, length_of_time(clip.duration)))
         inside = clip.start <= playhead < clip.end
         if not asset.facts.still:
             shown = clip.source.start + (playhead - clip.start if inside else ZERO)

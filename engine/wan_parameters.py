@@ -61,9 +61,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     percent("denoise_strength", "Strength", 100.0, "How much of the given clip is painted anew."),
     flag(
         "batched_cfg",
-        "Both prompts at once",
+        "Batched CFG",
         False,
-        "Faster for small clips, and needs their memory.",
+        "Both prompts at once: faster for small clips, and needs their memory.",
         advanced=True,
     ),
     flag(
@@ -84,7 +84,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     choice(
         "context_schedule",
-        "Context windows",
+        "Context",
         "off",
         "For clips longer than the model holds.",
         ("off", "Off"),

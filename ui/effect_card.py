@@ -58,13 +58,24 @@ CHIPS = {"fresh": "Fresh", "stale": "Stale", "running": "Running", "failed": "Fa
 
 
 class LabelledRow(QWidget):
-    """A label of 88 and a field."""
+    """A label of 88 and a field; `is_stacked`: the field below, over the whole width."""
 
-    def __init__(self, text: str, field: QWidget, tip: str = "", parent: QWidget | None = None):
+    def __init__(
+        self,
+        text: str,
+        field: QWidget,
+        tip: str = "",
+        parent: QWidget | None = None,
+        *,
+        is_stacked: bool = False,
+    ) -> None:
         super().__init__(parent)
-        inner = row(self, gap=8)
+        inner = column(self, gap=2) if is_stacked else row(self, gap=8)
         words = Elided(text, "body", token="text2", parent=self)
-        words.setFixedWidth(LABEL)
+        if is_stacked:
+            words.setFixedHeight(24)
+        else:
+            words.setFixedWidth(LABEL)
         words.setToolTip(tip)
         inner.addWidget(words)
         inner.addWidget(field, 1)
@@ -211,7 +222,8 @@ class EffectCard(QFrame):
                 self._outer.addWidget(self._advanced)
             place = self._advanced.body
         field = field_for(parameter, self)
-        line = LabelledRow(parameter.label, field, "", self)
+        is_text = parameter.kind is ParameterKind.TEXT
+        line = LabelledRow(parameter.label, field, "", self, is_stacked=is_text)
         field.changed.connect(
             lambda value, gesture, name=parameter.name: self.value_requested.emit(
                 name, value, gesture

@@ -250,7 +250,7 @@ class NumberRow(Field):
             self._slider.setAccessibleDescription(f"{low:g} to {high:g} {unit}".strip())
             self.row.addWidget(self._slider, 1)
             widest = max(len(self.number.text_of(low)), len(self.number.text_of(high)))
-            self.number.setFixedWidth(56 if widest <= 6 else 72)
+            self.number.setFixedWidth(56 if widest <= 6 else 72 if widest <= 9 else 92)
             self._slider.sliderPressed.connect(self._begin)
             self._slider.valueChanged.connect(self._slid)
             self._slider.default_requested.connect(self._to_default)

@@ -14,7 +14,7 @@ from engine.errors import EffectError, WeightsError
 from engine.jobs import EffectJob
 from engine.planning import estimate
 from engine.timeline import edits
-from engine.timeline.effects import checked, defaults, is_known, kind, needs_gpu
+from engine.timeline.effects import EFFECTS, checked, defaults, is_known, kind, needs_gpu
 from engine.timeline.model import Clip, EffectUse, Sequence, TrackKind
 from engine.timeline.results import result_facts
 from ui.effect_card import UseState
@@ -148,8 +148,10 @@ class InspectorPresenter(QObject):
         inspector.set_plan(price.line, "chip" if price.fits else "warning")
 
     def _get_weights(self, engine: str) -> None:
-        family = kind("upscale").engine(engine).family
-        self._parts.engines.weights_wanted.emit(family)
+        every = (one for family in EFFECTS for one in family.engines)
+        self._parts.engines.weights_wanted.emit(
+            next(one.family for one in every if one.name == engine)
+        )
 
     # Effects as edits
 

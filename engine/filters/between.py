@@ -7,7 +7,7 @@ import numpy as np
 from engine.filters.flow import look, motion
 from engine.filters.pixels import Picture, sampled
 
-LEAST = 1e-3  # of trust, so that a place that neither side knows shows both
+LEAST, BEYOND_CUT = 1e-3, 1e-6  # of trust, so that a place that neither side knows shows both
 
 
 def between(before: Picture, after: Picture, clip: Sequence[Picture]) -> Iterator[Picture]:
@@ -27,7 +27,8 @@ def between(before: Picture, after: Picture, clip: Sequence[Picture]) -> Iterato
             (looks[-1], after, number / (len(looks) - 1)),
         ):
             moved = motion(end, looks[number], width, height)
-            weight = (np.float32(share) * (moved.trust + np.float32(LEAST)))[:, :, None]
+            trust = moved.trust + np.float32(BEYOND_CUT if moved.is_cut else LEAST)
+            weight = np.float32(share) * trust[:, :, None]
             mixed += weight * sampled(made.astype(np.float32), moved.across, moved.down)
             total += weight
         yield np.clip(np.rint(mixed / total), 0, 255).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Wan as an engine of effects on clips: Restyle from clip to clip, and Image to video."""
 
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 
 import msgspec
 
@@ -90,7 +90,7 @@ def every_of(every: str, count: int, rate: Fraction) -> tuple[int, ...]:
     """Which of `count` pictures at about `rate` a second are made; the first and the last are."""
     step = {"half": Fraction(2), "16": max(Fraction(1), rate / RATE)}.get(every, Fraction(1))
     numbers = range(ceil((count - 1) / step))
-    return (*(round(number * step) for number in numbers), count - 1)
+    return (*(floor(number * step) for number in numbers), count - 1)
 
 
 def _table(mode: Mode, family: str, without: tuple[str, ...]) -> tuple[Parameter, ...]:

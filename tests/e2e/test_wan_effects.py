@@ -63,7 +63,7 @@ def test_a_clip_is_painted_anew_with_its_length_rate_and_sound(
 
 def test_a_picture_comes_to_life(call: Call, weights: Path, tmp_path: Path) -> None:
     still, out = make_still(tmp_path / "photo.png", size=(96, 128)), tmp_path / "moves.mp4"
-    words = (*WORDS, "--set", "frames=4", "--weights", weights / "i2v")
+    words = (*WORDS, "--set", "frames=6", "--weights", weights / "i2v")
     answer = call("effect", "image-to-video", still, out, "--engine", "wan2.1-i2v-14b", *words)
     assert answer["code"] == 0, answer
     facts = probe(out).video

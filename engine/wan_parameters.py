@@ -1,6 +1,14 @@
 """The parameters of Wan, by the names that users of the published nodes know."""
 
-from engine.timeline.parameters import Parameter, choice, flag, integer, number, percent
+from engine.timeline.parameters import Parameter, ShownIf, choice, flag, integer, number, percent
+
+_IN_WINDOWS: ShownIf = (
+    "context_schedule",
+    ("uniform_standard", "uniform_looped", "static_standard"),
+)
+_CACHED: ShownIf = ("teacache", (True,))
+_ENHANCED: ShownIf = ("feta", (True,))
+_TILED: ShownIf = ("vae_tiling", (True,))
 
 PARAMETERS: tuple[Parameter, ...] = (
     integer("steps", "Steps", 30, 1, 1000, "More steps: finer, and slower in proportion."),
@@ -102,6 +110,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Frames that are denoised together.",
         unit="frames",
         advanced=True,
+        shown_if=_IN_WINDOWS,
     ),
     integer(
         "context_stride",
@@ -112,6 +121,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Uniform windows of every second frame … are added up to it.",
         unit="frames",
         advanced=True,
+        shown_if=_IN_WINDOWS,
     ),
     integer(
         "context_overlap",
@@ -122,6 +132,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Frames that windows share.",
         unit="frames",
         advanced=True,
+        shown_if=_IN_WINDOWS,
     ),
     choice(
         "fuse_method",
@@ -131,6 +142,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         ("linear", "Linear"),
         ("pyramid", "Pyramid"),
         advanced=True,
+        shown_if=_IN_WINDOWS,
     ),
     flag(
         "freenoise",
@@ -138,30 +150,40 @@ PARAMETERS: tuple[Parameter, ...] = (
         True,
         "Windows share shuffled noise, so that they fit together.",
         advanced=True,
+        shown_if=_IN_WINDOWS,
     ),
     flag(
         "teacache", "TeaCache", False, "Steps that would change little are left out.", advanced=True
     ),
     number(
-        "rel_l1_thresh", "Threshold", 0.2, 0.0, 10.0, "Higher leaves out more steps.", advanced=True
+        "rel_l1_thresh",
+        "Threshold",
+        0.2,
+        0.0,
+        10.0,
+        "Higher leaves out more steps.",
+        advanced=True,
+        shown_if=_CACHED,
     ),
     integer(
         "cache_start_step",
-        "First cached step",
+        "Cache from",
         1,
         0,
         1000,
         "Steps before it always run.",
         advanced=True,
+        shown_if=_CACHED,
     ),
     integer(
         "cache_end_step",
-        "Last cached step",
+        "Cache to",
         0,
         0,
         1000,
         "Steps after it always run; 0: none.",
         advanced=True,
+        shown_if=_CACHED,
     ),
     flag(
         "use_coefficients",
@@ -169,6 +191,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         True,
         "Count changes as measured for the model.",
         advanced=True,
+        shown_if=_CACHED,
     ),
     choice(
         "cache_mode",
@@ -178,11 +201,21 @@ PARAMETERS: tuple[Parameter, ...] = (
         ("e", "Time"),
         ("e0", "Projected time"),
         advanced=True,
+        shown_if=_CACHED,
     ),
     flag("feta", "Enhance-A-Video", False, "Frames attend more to each other.", advanced=True),
-    number("feta_weight", "Weight", 2.0, 0.0, 100.0, "Higher is stronger.", advanced=True),
-    percent("feta_start_percent", "From", 0.0, "Of the steps.", advanced=True),
-    percent("feta_end_percent", "To", 100.0, "Of the steps.", advanced=True),
+    number(
+        "feta_weight",
+        "Weight",
+        2.0,
+        0.0,
+        100.0,
+        "Higher is stronger.",
+        advanced=True,
+        shown_if=_ENHANCED,
+    ),
+    percent("feta_start_percent", "From", 0.0, "Of the steps.", advanced=True, shown_if=_ENHANCED),
+    percent("feta_end_percent", "To", 100.0, "Of the steps.", advanced=True, shown_if=_ENHANCED),
     integer(
         "riflex_freq_index",
         "RIFLEx",
@@ -222,11 +255,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     number(
         "noise_aug_strength",
-        "Noise on pictures",
+        "Noise",
         0.0,
         0.0,
         10.0,
-        "A little makes more motion.",
+        "On given pictures: a little makes more motion.",
         advanced=True,
     ),
     number(
@@ -240,7 +273,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     number(
         "clip_last_strength",
-        "CLIP strength, last",
+        "CLIP, last",
         1.0,
         0.0,
         10.0,
@@ -314,7 +347,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     integer(
         "blocks_to_swap",
-        "Blocks to swap",
+        "Block swap",
         0,
         0,
         40,
@@ -326,9 +359,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     flag(
         "keep_keys",
-        "Keep what prompts become",
+        "Keep keys",
         True,
-        "Faster, for about a gigabyte of a large model.",
+        "What blocks make of prompts: faster, for about a gigabyte of a large model.",
         advanced=True,
     ),
     flag(
@@ -338,8 +371,28 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Less memory; borders of tiles may differ a little.",
         advanced=True,
     ),
-    integer("tile_x", "Tile width", 272, 32, 2048, "A multiple of 8.", unit="px", advanced=True),
-    integer("tile_y", "Tile height", 272, 32, 2048, "A multiple of 8.", unit="px", advanced=True),
+    integer(
+        "tile_x",
+        "Tile width",
+        272,
+        32,
+        2048,
+        "A multiple of 8.",
+        unit="px",
+        advanced=True,
+        shown_if=_TILED,
+    ),
+    integer(
+        "tile_y",
+        "Tile height",
+        272,
+        32,
+        2048,
+        "A multiple of 8.",
+        unit="px",
+        advanced=True,
+        shown_if=_TILED,
+    ),
     integer(
         "tile_stride_x",
         "Tile step, x",
@@ -349,6 +402,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "A multiple of 8, at most the tile.",
         unit="px",
         advanced=True,
+        shown_if=_TILED,
     ),
     integer(
         "tile_stride_y",
@@ -359,10 +413,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         "A multiple of 8, at most the tile.",
         unit="px",
         advanced=True,
+        shown_if=_TILED,
     ),
     integer(
         "encode_chunk",
-        "Encoded at once",
+        "Encode chunk",
         1,
         1,
         32,
@@ -371,7 +426,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     integer(
         "decode_chunk",
-        "Decoded at once",
+        "Decode chunk",
         1,
         1,
         32,

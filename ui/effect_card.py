@@ -254,8 +254,9 @@ class EffectCard(QFrame):
             self._rows[parameter.name].setToolTip(_tip(parameter, shared[parameter.name]))
         for parameter in self._engine.parameters:
             if parameter.shown_if is not None:
-                other, value = parameter.shown_if
-                self._rows[parameter.name].setVisible(shared.get(other) in (value, None))
+                is_mixed = shared.get(parameter.shown_if[0]) is None
+                known = {name: value for name, value in shared.items() if value is not None}
+                self._rows[parameter.name].setVisible(is_mixed or parameter.counts(known))
 
     def _forget(self) -> None:
         """A wish may be refused: the next showing puts the true value back."""
@@ -291,7 +292,7 @@ def _known(use: EffectUse) -> tuple[EffectKind | None, Engine | None]:
 def _tip(parameter: Parameter, value: Value | None) -> str:
     """«sparse_ratio 2.0: higher is better and slower»."""
     if parameter.kind is ParameterKind.TEXT:
-        return parameter.help
+        return f"{parameter.help}\n{parameter.name}"
     shown = "mixed" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return f"{parameter.help}\n{parameter.name} {shown}"
 

@@ -127,14 +127,9 @@ def _installed(names: tuple[str, ...]) -> str:
 
 
 def _counted(engine: Engine, values: dict[str, Value]) -> dict[str, Value]:
-    """The values without those of fields that the others hide: they change nothing."""
-    hidden = set()
-    for one in engine.parameters:
-        if one.shown_if is not None:
-            name, wanted = one.shown_if
-            if values[name] != wanted:
-                hidden.add(one.name)
-    return {name: values[name] for name in sorted(values) if name not in hidden}
+    """The values that can change a pixel: others do not hide them, and they are not only means."""
+    counted = {one.name for one in engine.parameters if one.counts(values)} - {*engine.means}
+    return {name: values[name] for name in sorted(counted)}
 
 
 def _digest(content: list[object]) -> str:

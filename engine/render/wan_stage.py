@@ -40,11 +40,12 @@ def wan_ask(stage: Stage, files: Sequence[str] = ()) -> WanAsk:
 
 
 def _chosen(stage: Stage, files: Sequence[str]) -> dict[str, Value]:
-    usual = {one.name: one.default for one in stage.engine.parameters}
+    counted = [one for one in stage.engine.parameters if one.counts(stage.values)]
+    usual = {one.name: one.default for one in counted}
     is_distilled = any(distilled(Path(path).name) for path in files)
     shown = {"denoise_strength", "context_schedule", *(() if is_distilled else RUN)}
     return {
         name: value
         for name, value in stage.values.items()
-        if name not in OWN and (value != usual[name] or name in shown)
+        if name in usual and name not in OWN and (value != usual[name] or name in shown)
     }

@@ -17,7 +17,10 @@ class Reach(StrEnum):
 
 
 class Engine(msgspec.Struct, frozen=True):
-    """One way of doing an effect. `version` rises with any change of its pixels."""
+    """One way of doing an effect. `version` rises with any change of its pixels.
+
+    `means`: parameters that change how it is done and no pixel.
+    """
 
     name: str
     label: str
@@ -29,6 +32,7 @@ class Engine(msgspec.Struct, frozen=True):
     warm_up: int = 0  # frames before a unit that are computed and dropped
     family: str = ""  # of weights that it needs (engine.library.catalog), "" for none
     mode: str = ""  # of that family
+    means: tuple[str, ...] = ()
 
     def parameter(self, name: str) -> Parameter:
         for one in self.parameters:

@@ -28,6 +28,7 @@ __all__ = [
     "Reach",
     "Value",
     "checked",
+    "checked_value",
     "defaults",
     "is_known",
     "kind",
@@ -113,7 +114,7 @@ INK = Engine(
             10.0,
             "How far apart the hatching lines lie.",
             step=0.1,
-            shown_if=("shading", "hatch"),
+            shown_if=("shading", ("hatch",)),
         ),
         percent("colour", "Colour", 0, "How much of the source's colour shows, like a thin wash."),
         choice(

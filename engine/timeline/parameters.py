@@ -1,5 +1,6 @@
 """The parameters of effects: what a field is, which values it takes, how they are written."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from math import isfinite
 from typing import TypeAlias
@@ -9,6 +10,7 @@ import msgspec
 from engine.errors import EffectError
 
 Value: TypeAlias = float | int | str | bool
+ShownIf: TypeAlias = tuple[str, tuple[Value, ...]]
 
 MOST_LETTERS = 20_000
 WORDS = {
@@ -33,8 +35,9 @@ class ParameterKind(StrEnum):
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One field of an engine. `choices`: (value, label) pairs. `shown_if`: (name, value).
+    """One field of an engine. `choices`: (value, label) pairs.
 
+    `shown_if`: another field, and the values of it with which this one counts.
     A number with the unit "%" goes from 0 to 100 (or more), not from 0 to 1. The `step` of a text
     is how many lines its field shows.
     """
@@ -50,7 +53,11 @@ class Parameter(msgspec.Struct, frozen=True):
     unit: str = ""
     choices: tuple[tuple[str, str], ...] = ()
     advanced: bool = False
-    shown_if: tuple[str, str] | None = None
+    shown_if: ShownIf | None = None
+
+    def counts(self, values: Mapping[str, Value]) -> bool:
+        """Whether the field counts beside the other `values`."""
+        return self.shown_if is None or values.get(self.shown_if[0]) in self.shown_if[1]
 
 
 def number(
@@ -64,7 +71,7 @@ def number(
     step: float = 0.01,
     unit: str = "",
     advanced: bool = False,
-    shown_if: tuple[str, str] | None = None,
+    shown_if: ShownIf | None = None,
 ) -> Parameter:
     """A field for a number with a fraction."""
     return Parameter(
@@ -90,7 +97,7 @@ def percent(
     *,
     high: float = 100.0,
     advanced: bool = False,
-    shown_if: tuple[str, str] | None = None,
+    shown_if: ShownIf | None = None,
 ) -> Parameter:
     """A field from 0 to 100 % (or `high`), in steps of 1 %."""
     return number(
@@ -117,7 +124,7 @@ def integer(
     *,
     unit: str = "",
     advanced: bool = False,
-    shown_if: tuple[str, str] | None = None,
+    shown_if: ShownIf | None = None,
 ) -> Parameter:
     """A field for a whole number."""
     return Parameter(
@@ -142,7 +149,7 @@ def choice(
     help_line: str,
     *choices: tuple[str, str],
     advanced: bool = False,
-    shown_if: tuple[str, str] | None = None,
+    shown_if: ShownIf | None = None,
 ) -> Parameter:
     """A field with a fixed list of values."""
     return Parameter(
@@ -158,10 +165,24 @@ def choice(
 
 
 def flag(
-    name: str, label: str, default: bool, help_line: str, *, advanced: bool = False
+    name: str,
+    label: str,
+    default: bool,
+    help_line: str,
+    *,
+    advanced: bool = False,
+    shown_if: ShownIf | None = None,
 ) -> Parameter:
     """A field that is on or off."""
-    return Parameter(name, label, ParameterKind.FLAG, default, help_line, advanced=advanced)
+    return Parameter(
+        name,
+        label,
+        ParameterKind.FLAG,
+        default,
+        help_line,
+        advanced=advanced,
+        shown_if=shown_if,
+    )
 
 
 def seed(help_line: str) -> Parameter:

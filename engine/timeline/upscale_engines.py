@@ -19,9 +19,11 @@ def scale(default: str) -> Parameter:
 
 
 SIZE = (
-    integer("width", "Width", 1920, 16, 8192, "In pixels.", unit="px", shown_if=("scale", "size")),
     integer(
-        "height", "Height", 1080, 16, 8192, "In pixels.", unit="px", shown_if=("scale", "size")
+        "width", "Width", 1920, 16, 8192, "In pixels.", unit="px", shown_if=("scale", ("size",))
+    ),
+    integer(
+        "height", "Height", 1080, 16, 8192, "In pixels.", unit="px", shown_if=("scale", ("size",))
     ),
     choice(
         "fit",
@@ -31,7 +33,7 @@ SIZE = (
         ("crop", "Crop"),
         ("bars", "Bars"),
         ("stretch", "Stretch"),
-        shown_if=("scale", "size"),
+        shown_if=("scale", ("size",)),
     ),
 )
 

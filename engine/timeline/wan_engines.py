@@ -8,9 +8,10 @@ import msgspec
 from engine.generation import FRAMES, Mode, published
 from engine.timeline.effect_kinds import Engine, Reach
 from engine.timeline.parameters import Parameter, Value, choice, integer, number, seed, text
-from engine.wan_parameters import PARAMETERS
+from engine.wan_parameters import NO_PIXELS, PARAMETERS
 from engine.wan_rules import RATE
 
+MEANS = tuple(sorted(NO_PIXELS))
 STEPS = 30  # in place of the published 50: little is gained by the rest
 # What pictures in a clip's place, a run in parts and files of its own ask for.
 _OF_PICTURES = (
@@ -42,7 +43,7 @@ LORAS = text(
     "loras",
     "LoRA",
     "",
-    "Files of LoRAs, one in a line, each with its strength: /models/ink.safetensors@0.8",
+    "Files of LoRAs, one in a line, each with its strength: ink.safetensors@0.8.",
     lines=2,
     advanced=True,
 )
@@ -125,6 +126,7 @@ def _restyle(family: str, label: str, note: str) -> Engine:
         _ordered(PROMPT, strength, SIZE, EVERY, *rest, seed(OTHER), NEGATIVE, LORAS),
         family=family,
         mode=Mode.VIDEO,
+        means=MEANS,
     )
 
 
@@ -140,6 +142,7 @@ def _image(family: str, label: str, note: str) -> Engine:
         _ordered(PROMPT, LENGTH, SIZE, *table, seed(OTHER), NEGATIVE, LORAS, AT),
         family=family,
         mode=Mode.IMAGE,
+        means=MEANS,
     )
 
 

@@ -43,7 +43,7 @@ from engine.models.wan.preview import preview
 from engine.planning import DeviceFacts
 from engine.progress import Report
 from engine.timeline.parameters import Value
-from engine.wan_parameters import NO_PIXELS
+from engine.wan_parameters import NO_PIXELS, PARAMETERS
 from engine.wan_rules import CELL, latent_frames
 from engine.worker.given import Samples, check_samples, samples_of
 from engine.worker.inputs import FileInputs, Inputs
@@ -334,7 +334,11 @@ class WanWork:
             "shape": [self.shape.width, self.shape.height, self.shape.frames, job.rate],
             "area": job.width == 0,
             "seed": job.seed,
-            "values": {name: self.values[name] for name in sorted(self.values.keys() - NO_PIXELS)},
+            "values": {
+                one.name: self.values[one.name]
+                for one in PARAMETERS
+                if one.name not in NO_PIXELS and one.counts(self.values)
+            },
             "guidance": [job.guidance, job.timesteps],
             "given": self._inputs.identity(),
             "samples": fingerprint(Path(job.samples)) if job.samples else "",

@@ -14,7 +14,16 @@ from engine.timeline.effects import EFFECTS, new_use
 from engine.timeline.model import Clip, Project, Transform, new_sequence
 from engine.timeline.time import TimeRange
 from ui.effect_card import EffectCard, UseState
-from ui.fields import ChoiceRow, FlagRow, NumberField, NumberRow, SeedRow, decimals_of, field_for
+from ui.fields import (
+    ChoiceRow,
+    FlagRow,
+    NumberField,
+    NumberRow,
+    SeedRow,
+    TextRow,
+    decimals_of,
+    field_for,
+)
 from ui.inputs import Choice, Segments, Switch
 from ui.inspector import Inspector, shared_effects
 from ui.slider import Slider
@@ -84,6 +93,7 @@ def test_every_parameter_of_the_table_has_its_row(qtbot: QtBot, kind: str, engin
         "choice": ChoiceRow,
         "flag": FlagRow,
         "seed": SeedRow,
+        "text": TextRow,
     }
     for parameter in table.parameters:
         row = card._rows[parameter.name]

@@ -112,7 +112,7 @@ def test_every_field_is_asked_of_the_model_and_is_in_the_key(engine: Engine) -> 
         return ask_of(stage.values, plan, *size), fit
 
     for parameter in engine.parameters:
-        base = dict([parameter.shown_if]) if parameter.shown_if else {}
+        base = {parameter.shown_if[0]: parameter.shown_if[1][0]} if parameter.shown_if else {}
         for value in others(parameter):
             changed = {**base, parameter.name: value}
             assert asked(changed) != asked(dict(base)), f"{parameter.name} = {value}"

@@ -6,9 +6,7 @@ part hands on to the next is stored exactly.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
@@ -23,6 +21,7 @@ from engine.media.reader import VideoReader
 from engine.media.segment import SegmentWriter
 from engine.progress import Report
 from engine.render.baked import EffectSource, chain_source, effect_source, still_time
+from engine.render.behind import Behind
 from engine.render.cache import SegmentCache, as_cache
 from engine.render.freshness import freshness, missing
 from engine.render.keys import (
@@ -245,27 +244,17 @@ class _Part:
         width, height = stage.after.width, stage.after.height
         room = WAITING_BYTES // (width * height * 4)
         # A model gives its pictures by the handful.
-        self._most = LEAST_WAITING if is_filter else max(LEAST_WAITING, min(room, MOST_WAITING))
+        most = LEAST_WAITING if is_filter else max(LEAST_WAITING, min(room, MOST_WAITING))
         self._writer = SegmentWriter(self._file, width, height, alpha=stage.before.alpha)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._waiting: deque[Future[None]] = deque()
+        self._behind = Behind(most, "store")
 
     def write(self, picture: Picture) -> None:
-        self._wait(self._most)
-        self._waiting.append(self._thread.submit(self._store, picture))
-
-    def _store(self, picture: Picture) -> None:
-        self._writer.write(planes_of(picture))
-
-    def _wait(self, most: int) -> None:
-        """Until at most `most` pictures wait. Raises what storing one has raised."""
-        while len(self._waiting) > most:
-            self._waiting.popleft().result()
+        """Stores a picture, soon. Raises what storing an earlier one has raised."""
+        self._behind.call(lambda: self._writer.write(planes_of(picture)))
 
     def finish(self, cache: SegmentCache, last: Made) -> None:
         """Puts the part into the cache, with the state that the next one goes on from."""
-        self._wait(0)
-        self._thread.shutdown()
+        self._behind.finish()
         self._writer.finish()
         state = None
         if self._hands_on and last.state is not None:
@@ -276,7 +265,7 @@ class _Part:
             cache.drop_state(self._before)
 
     def abandon(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._behind.drop()
         self._writer.abandon()
 
 

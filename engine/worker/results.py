@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from engine.errors import OutputError
 from engine.jobs import ExportOptions
 from engine.media.picture import SUFFIXES, write_picture
 from engine.media.writer import LosslessWriter, Mp4Writer
+from engine.render.behind import Behind
 from engine.render.frame import from_rgb8
 
+MOST_WAITING = 24  # pictures, while the next are decoded
 FILM, LOSSLESS = ".mp4", ".mkv"
 
 
@@ -62,8 +65,9 @@ def _write_lossless(
 ) -> None:
     writer = LosslessWriter(path, *size, film.rate)
     try:
-        for picture in pictures:
-            writer.write(from_rgb8(picture))
+        with Behind(MOST_WAITING, "encode") as behind:
+            for picture in pictures:
+                behind.call(partial(writer.write, from_rgb8(picture)))
     except BaseException:
         writer.abandon()
         raise
@@ -76,8 +80,10 @@ def _write_film(
     options = ExportOptions(crf=film.crf, preset="medium")
     writer = Mp4Writer(path, *size, film.rate, options, False, film.metadata)
     try:
-        for number, picture in enumerate(pictures):
-            writer.write(from_rgb8(picture), number / film.rate, 1 / film.rate)
+        with Behind(MOST_WAITING, "encode") as behind:
+            for number, picture in enumerate(pictures):
+                times = number / film.rate, 1 / film.rate
+                behind.call(partial(writer.write, from_rgb8(picture), *times))
     except BaseException:
         writer.abandon()
         raise

@@ -39,6 +39,8 @@ def _child_environment() -> dict[str, str]:
     inherited = environment.get("PYTHONPATH", "")
     environment["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}" if inherited else root
     environment["PYTHONUTF8"] = "1"
+    if sys.platform == "linux":  # memory of a card that one size has left serves another
+        environment.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     return environment
 
 

@@ -235,6 +235,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         ("stretch", "Stretch"),
         advanced=True,
     ),
+    flag(
+        "colour_match",
+        "Colour match",
+        True,
+        "Of a clip that goes on from another: its colours meet those of the frames before.",
+        advanced=True,
+    ),
     number(
         "start_latent_strength",
         "Start strength",

@@ -18,7 +18,7 @@ _OF_PICTURES = (
     *("start_latent_strength", "end_latent_strength", "noise_aug_strength"),
     *("clip_strength", "clip_last_strength", "clip_crop"),
 )
-_OF_FILES = ("fit", "crf", "start_step", "end_step")
+_OF_FILES = ("fit", "crf", "start_step", "end_step", "colour_match")
 _OF_LAST = ("end_latent_strength", "clip_last_strength")
 
 # What is no parameter of Wan's table.

@@ -37,8 +37,16 @@ from engine.models.text.tokens import Tokenizer
 from engine.models.wan.ask import Ask, Conditions, Given, Prompts
 from engine.models.wan.denoising import Kept
 from engine.models.wan.distilled import Distilled, distilled
+from engine.models.wan.joining import joined
 from engine.models.wan.loading import Facts, LoraFile, facts, tokenizer_of
-from engine.models.wan.pipeline import conditions, encoded_prompts, first_latents, frames, latents
+from engine.models.wan.pipeline import (
+    conditions,
+    encoded_prompts,
+    first_latents,
+    fitted,
+    frames,
+    latents,
+)
 from engine.models.wan.preview import preview
 from engine.planning import DeviceFacts
 from engine.progress import Report
@@ -85,7 +93,7 @@ class Generator:
                 self._resident.clear()
         return JobResult(
             output=job.output,
-            frames=work.shape.frames,
+            frames=work.frames_written,
             seconds=time.monotonic() - began,
             size_bytes=Path(job.output).stat().st_size,
             duration=work.duration,
@@ -194,7 +202,12 @@ class WanWork:
         """Of the result; a picture has none."""
         if Path(self._job.output).suffix.lower() in SUFFIXES:
             return Fraction(0)
-        return self.shape.frames / self._job.rate
+        return self.frames_written / self._job.rate
+
+    @property
+    def frames_written(self) -> int:
+        """Without those that the clip has in common with another."""
+        return self.shape.frames - self._job.overlap
 
     def _fit_samples(self) -> None:
         """Latents that hold noise go on at the step that begins with as much."""
@@ -282,19 +295,23 @@ class WanWork:
     def _without_appended(self, found: Tensor) -> Tensor:
         return found[:, :, : latent_frames(self.shape.frames)]
 
+    @property
+    def _is_cut(self) -> bool:
+        """Whether a picture of another shape is cut to that of the result, not squeezed."""
+        fit = str(self.values["fit"])
+        return fit == "crop" or (fit == "auto" and self._job.width > 0)
+
     def _given(self, is_new: bool) -> Given:
         """Pictures, and what a new run begins with."""
-        job, ask = self._job, self.ask
+        ask, is_cut = self.ask, self._is_cut
         size = ask.width, ask.height
-        fit = str(self.values["fit"])
-        is_cut = fit == "crop" or (fit == "auto" and job.width > 0)
-
         video = None
         if self._inputs.has_clip and is_new:
             video = self._inputs.clip(ask.frames, size, is_cut, self._means.encode_chunk)
         return Given(
             first=self._inputs.first(size, is_cut),
             last=self._inputs.last(size, is_cut),
+            lead=self._inputs.lead(size, is_cut),
             video=video,
             latents=self._samples.latents,
             is_noisy=self._samples.sigma > 0,
@@ -310,8 +327,20 @@ class WanWork:
             with writing(Path(job.latents)):
                 write_whole(Path(job.latents), data)
         film = Film(job.rate, int(self.values["crf"]), self._metadata())
+        size = self.ask.width, self.ask.height
         with closing(self.frames(found, report)) as chunks:
-            write_result(path, (self.ask.width, self.ask.height), chunks, film)
+            write_result(path, size, self._without_overlap(chunks), film)
+
+    def _without_overlap(self, chunks: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Of a clip that goes on from another only what is new, its colours met."""
+        if not self._job.overlap:
+            return chunks
+        size = self.ask.width, self.ask.height
+        first = self._inputs.first(size, self._is_cut)
+        lead = self._inputs.lead(size, self._is_cut)
+        assert first is not None
+        begun = fitted(first[:, None] if lead is None else lead, self.ask)
+        return joined(chunks, begun, bool(self.values["colour_match"]))
 
     def frames(self, found: Tensor, report: Report) -> abc.Generator[Tensor]:
         """The latents decoded, (3, n, H, W) in -1..1 each."""
@@ -379,6 +408,13 @@ def _check_given(job: GenerateJob, inputs: Inputs) -> None:
     is_there, what = needs.get(job.mode, (True, ""))
     if not is_there:
         raise EffectError(f"{job.title} needs {what}.", "Choose one.")
+    if job.overlap and not inputs.has_first:
+        raise EffectError(f"{job.title} has no film to go on from.", "Give a first picture.")
+    if job.overlap >= job.frames:
+        raise EffectError(
+            f"An overlap of {job.overlap} frames leaves none of {job.frames} to make.",
+            "Choose fewer, or a longer clip.",
+        )
 
 
 def _made_by(modes: tuple[str, ...]) -> str:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+import torch
 from torch import Tensor
 
 from engine.jobs import GenerateJob, SourcePicture
 from engine.media.info import fingerprint
+from engine.timeline.time import ZERO
 from engine.worker.given import Size, clip_chunks, clip_frames, picture_of, size_of
 
 
@@ -29,6 +32,9 @@ class Inputs(Protocol):
 
     def last(self, size: Size, is_cut: bool) -> Tensor | None:
         """The last picture likewise."""
+
+    def lead(self, size: Size, is_cut: bool) -> Tensor | None:
+        """Frames that the clip begins with, (3, n, H, W), the first picture the last of them."""
 
     def clip(self, frames: int, size: Size, is_cut: bool, chunk: int) -> Iterator[Tensor]:
         """The clip, (1, 3, n, H, W) in -1..1: one frame, then `chunk` latent frames each."""
@@ -60,6 +66,16 @@ class FileInputs:
     def last(self, size: Size, is_cut: bool) -> Tensor | None:
         return _shown(self._job.last, size, is_cut)
 
+    def lead(self, size: Size, is_cut: bool) -> Tensor | None:
+        job = self._job
+        if job.first is None or job.overlap < 2:
+            return None
+        shown = [
+            msgspec.structs.replace(job.first, time=max(ZERO, job.first.time - back / job.rate))
+            for back in reversed(range(job.overlap))
+        ]
+        return torch.stack([picture_of(one, size, is_cut) for one in shown], dim=1)
+
     def clip(self, frames: int, size: Size, is_cut: bool, chunk: int) -> Iterator[Tensor]:
         assert self._job.video is not None
         return clip_chunks(self._job.video, self._job.rate, frames, size, is_cut, chunk)
@@ -67,7 +83,8 @@ class FileInputs:
     def identity(self) -> list[Any]:
         job = self._job
         sources = [one.path for one in (job.first, job.last, job.video) if one is not None]
-        return [[fingerprint(Path(path)) for path in sources], job.first, job.last, job.video]
+        given = [job.first, job.last, job.video, job.overlap]
+        return [[fingerprint(Path(path)) for path in sources], *given]
 
 
 def _shown(source: SourcePicture | None, size: Size, is_cut: bool) -> Tensor | None:

@@ -128,6 +128,11 @@ class StageInputs:
         del size, is_cut
         return None
 
+    def lead(self, size: Size, is_cut: bool) -> Tensor | None:
+        """None: it goes on from no film."""
+        del size, is_cut
+        return None
+
     def clip(self, frames: int, size: Size, is_cut: bool, chunk: int) -> Iterator[Tensor]:
         """The clip as the model reads it."""
         del is_cut

@@ -195,6 +195,36 @@ def test_pictures_and_clips_become_films(
     assert result.made == (1 if mode is Mode.VIDEO else 2)  # 70 % of two steps
 
 
+def test_a_clip_goes_on_from_another(
+    gpu: tuple[WorkerClient, Events], weights: Path, media: Path, tmp_path: Path
+) -> None:
+    first = SourcePicture(path=str(media / "clip.mp4"), time=Fraction(1))
+    made = {}
+    for overlap in (0, 1, 5):
+        out = tmp_path / f"{overlap}.mkv"
+        more: dict[str, Any] = {"mode": Mode.IMAGE, "first": first, "overlap": overlap}
+        result = done(gpu, job_of(weights, "i2v", tmp_path, **more, output=str(out)))
+        assert result.frames == 9 - overlap
+        assert result.duration == Fraction(9 - overlap, 16)
+        made[overlap] = pictures(out)
+        assert len(made[overlap]) == 9 - overlap
+    # One frame that leads on is what any first picture is; but its colours are met.
+    more = {"mode": Mode.IMAGE, "first": first, "overlap": 1}
+    plain = job_of(
+        weights,
+        "i2v",
+        tmp_path,
+        **more,
+        output=str(tmp_path / "plain.mkv"),
+        values={"steps": 2, "colour_match": False},
+    )
+    done(gpu, plain)
+    assert np.array_equal(pictures(tmp_path / "plain.mkv"), made[0][1:])
+    assert not np.array_equal(made[1], made[0][1:])
+    failed = refused(gpu, job_of(weights, "i2v", tmp_path, **(more | {"overlap": 9})))
+    assert "leaves none of 9" in failed.message
+
+
 def test_one_frame_is_a_picture_and_a_picture_of_a_film_may_be_the_first(
     gpu: tuple[WorkerClient, Events], weights: Path, media: Path, tmp_path: Path
 ) -> None:

@@ -57,13 +57,15 @@ class Ask:
 class Given:
     """What there is beside a prompt. Pictures are (3, H, W) in -1..1, of any size.
 
-    `video`: a clip in chunks as `encode_stream` takes them, of the ask's size. `latents`: of
-    another run, (1, C, T, h, w), in place of a video; `is_noisy`: they are where the first step
-    begins, and get no noise. `noise`: in place of what the seed draws.
+    `lead`: frames (3, n, H, W) that the clip begins with, `first` the last of them. `video`: a clip
+    in chunks as `encode_stream` takes them, of the ask's size. `latents`: of another run,
+    (1, C, T, h, w), in place of a video; `is_noisy`: they are where the first step begins, and get
+    no noise. `noise`: in place of what the seed draws.
     """
 
     first: Tensor | None = None
     last: Tensor | None = None
+    lead: Tensor | None = None
     video: Iterable[Tensor] | None = None
     latents: Tensor | None = None
     is_noisy: bool = False

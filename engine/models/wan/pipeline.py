@@ -160,11 +160,11 @@ def _with_pictures(
 ) -> Conditions:
     """With the mask and the latents of the given pictures."""
     rough = seeded(ask.seed + NOISE_OF_PICTURES)
-    fitted = [
-        None if one is None else roughened(_fitted(one, ask), influence.noise, rough)
-        for one in (given.first, given.last)
+    shown = [
+        None if one is None else roughened(fitted(one, ask), influence.noise, rough)
+        for one in (given.first if given.lead is None else given.lead, given.last)
     ]
-    first, last = fitted
+    first, last = shown
     assert first is not None, "a last picture needs a first one"
     start, end, chunk, tiles = influence.start, influence.end, means.encode_chunk, means.tiles
     if last is not None and not has_last:
@@ -192,8 +192,11 @@ def _with_pictures(
     return replace(made, given=latents)
 
 
-def _fitted(picture: Tensor, ask: Ask) -> Tensor:
-    return resized(picture, ask.height, ask.width)
+def fitted(picture: Tensor, ask: Ask) -> Tensor:
+    """A picture (3, H, W), or several (3, n, H, W), in the size of the ask."""
+    if picture.ndim == 3:
+        return resized(picture, ask.height, ask.width)
+    return resized(picture.transpose(0, 1), ask.height, ask.width).transpose(0, 1)
 
 
 def first_latents(ask: Ask, given: Given, made: Conditions, channels: int) -> Tensor:

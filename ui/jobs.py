@@ -101,6 +101,13 @@ class QueuePanel(QFrame):
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entries)
 
+    def focus_job(self, job_id: str) -> None:
+        """Puts the focus on the row of a job."""
+        for entry in self._entries:
+            if entry.job.id == job_id:
+                entry.setFocus(Qt.FocusReason.TabFocusReason)
+                self._scroll.ensureWidgetVisible(entry)
+
     def counts_text(self) -> str:
         return self._counts.text()
 

@@ -14,6 +14,7 @@ from desktop.generate_price import price_of
 from desktop.generating import Landing, mode_of
 from desktop.job_entry import IS_OVER
 from desktop.parts import Parts
+from desktop.presenters.generate_ghosts import GenerateGhosts
 from desktop.presenters.generate_pictures import Pictures
 from desktop.presenters.generate_results import GenerateResults
 from desktop.settings import with_prompt
@@ -54,6 +55,7 @@ class GeneratePresenter(QObject):
         self._parts = parts
         self._pictures = Pictures(parts)
         self._results = GenerateResults(parts)
+        GenerateGhosts(parts, self._results)
         self._is_wired = False
         self._shown: tuple[Form, Means] | None = None
         self._place: Landing | None = None  # other than the playhead: of a clip's end, of a gap

@@ -9,22 +9,25 @@ from pytestqt.qtbot import QtBot
 
 pytest.importorskip("torch")
 
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+import msgspec
+from PySide6.QtCore import QBuffer, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 
 from desktop.app import App
 from desktop.generating import Landing, gap_at, landed
 from desktop.job_entry import State, lane_of
+from desktop.landings import foreseen
 from engine.generation import Mode
-from engine.jobs import GenerateJob
+from engine.jobs import GenerateJob, ModelFiles
 from engine.timeline import edits
 from engine.timeline.edits import Placement
 from engine.timeline.model import (
     Asset,
     Clip,
     MediaFacts,
+    Project,
     Sequence,
     TrackKind,
     VideoFacts,
@@ -33,10 +36,11 @@ from engine.timeline.model import (
 )
 from engine.timeline.time import TimeRange
 from engine.wan_parameters import PARAMETERS
-from engine.worker.messages import Device
+from engine.worker.messages import Device, Failed, Preview, Progress
 from tests.support.media import make_video
 from tests.support.wan_checkpoints import write_wan
 from ui.generate import GeneratePanel
+from ui.timeline.ghosts import Ghost
 
 PATIENCE_MS = 60_000
 CARD = Device(kind="cuda", name="Test Card", total_bytes=24 << 30, free_bytes=22 << 30)
@@ -288,6 +292,7 @@ def test_a_clip_from_words_lands_at_the_playhead(app: App, qtbot: QtBot, tmp_pat
     app.generate._change("frames", 5)
     app.generate._change("value", ("steps", 2))
     panel.foot.button.click()
+    (ghost,) = ghosts(app)
     qtbot.waitUntil(
         lambda: app.parts.queue.entries[-1].state in (State.DONE, State.FAILED),
         timeout=PATIENCE_MS,
@@ -295,6 +300,8 @@ def test_a_clip_from_words_lands_at_the_playhead(app: App, qtbot: QtBot, tmp_pat
     assert app.parts.queue.entries[-1].message == ""
     qtbot.waitUntil(lambda: len(pictures(app)) == 2, timeout=PATIENCE_MS)
     clip = pictures(app)[-1]
+    assert (clip.start, clip.duration) == (ghost.start, ghost.length)
+    assert ghosts(app) == ()
     assert clip.start == 2
     asset = app.parts.editor.project.asset(clip.asset)
     assert asset is not None
@@ -343,6 +350,160 @@ def test_a_job_leaves_to_the_plan_what_nobody_chose(app: App, qtbot: QtBot, tmp_
     assert row.subject == "A cat"
     assert row.icon == "generate"
     assert row.detail.startswith("On the CPU · about ")
+
+
+# While it is made
+
+
+def ghosts(app: App) -> tuple[Ghost, ...]:
+    return app.parts.timeline.canvas.scene.ghosts
+
+
+def queued(app: App, qtbot: QtBot, tmp_path: Path, count: int = 1) -> list[GenerateJob]:
+    """Jobs that wait, for 2 seconds on the timeline."""
+    app.parts.queue.pause()
+    with_weights(app, qtbot, tmp_path / "weights")
+    app.parts.editor.move_playhead(Fraction(2))
+    panel = opened(app)
+    QTest.keyClicks(panel.prompt, "A cat")
+    for _ in range(count):
+        panel.foot.button.click()
+    return jobs(app)
+
+
+def test_a_ghost_stands_where_the_result_will_land(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    with_clip(app, qtbot, tmp_path)  # a second of 25 fps
+    (job,) = queued(app, qtbot, tmp_path)
+    (ghost,) = ghosts(app)
+    editor = app.parts.editor
+    assert ghost.words == "Text to video · waiting"
+    assert (ghost.start, ghost.length) == (2, Fraction(126, 25))  # 81 frames of 16 fps
+    assert ghost.track == editor.sequence.tracks[0].id
+    assert len(pictures(app)) == 1
+    assert editor.undo_stack.count() == 1
+    # a clip is put there meanwhile: the ghost gives way to it, and comes back
+    (clip,) = pictures(app)
+    track = editor.sequence.tracks[0].id
+    moved = Clip(new_id(), clip.asset, clip.source, Fraction(3))
+    editor.apply(
+        "Overwrite",
+        lambda project: edits.on_sequence(
+            project, "", lambda one: edits.overwrite(one, (Placement(track, moved),))
+        ),
+    )
+    (ghost,) = ghosts(app)
+    assert ghost.track != track
+    editor.undo()
+    assert ghosts(app)[0].track == track
+    app.parts.queue.cancel(job.id)
+    assert ghosts(app) == ()
+
+
+def test_ghosts_of_several_jobs_stand_where_each_will_land(
+    app: App, qtbot: QtBot, tmp_path: Path
+) -> None:
+    with_clip(app, qtbot, tmp_path)
+    videos = [t.id for t in app.parts.editor.sequence.tracks if t.kind is TrackKind.VIDEO]
+    made = queued(app, qtbot, tmp_path, len(videos) + 2)
+    found = ghosts(app)
+    assert [one.id for one in found] == [one.id for one in made]
+    assert [one.track for one in found] == [*videos, "", ""]
+    assert [one.coming for one in found] == [0] * len(videos) + [1, 2]
+    app.parts.queue.move(made[-1].id, 0)
+    assert ghosts(app)[0].id == made[-1].id
+    assert ghosts(app)[0].track == videos[0]
+    app.parts.window.queue.remove_requested.emit(made[0].id)
+    app.parts.queue.remove(made[0].id)
+    assert made[0].id not in [one.id for one in ghosts(app)]
+
+
+def test_a_ghost_tells_of_its_job_and_goes_with_it(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    (job,) = queued(app, qtbot, tmp_path)
+    queue = app.parts.queue
+    lane = queue._lanes["gpu"]
+    entry = queue.entry(job.id)
+    assert entry is not None
+    queue._change(entry, state=State.RUNNING)
+    lane.running = job.id
+    came = Progress(job=job.id, stage="denoise", done=21, total=50, stages=("denoise",))
+    queue._take("gpu", lane.generation, came)
+    assert ghosts(app)[0].words == "Text to video 42 %"
+    assert ghosts(app)[0].picture is None
+    buffer = QBuffer()
+    picture = QImage(104, 60, QImage.Format.Format_RGB32)
+    picture.fill(QColor(200, 40, 40))
+    assert picture.save(buffer, "JPEG")
+    preview = Preview(job=job.id, jpeg=bytes(buffer.data().data()), label="Step 21")
+    queue._take("gpu", lane.generation, preview)
+    shown = ghosts(app)[0].picture
+    assert shown is not None
+    assert (shown.width(), shown.height()) == (104, 60)
+    app.parts.timeline.ghost_requested.emit(job.id)
+    assert app.parts.window.is_queue_shown()
+    queue._take("gpu", lane.generation, Failed(job=job.id, message="No.", kind="EffectError"))
+    assert ghosts(app) == ()
+    queue.retry(job.id)
+    assert ghosts(app)[0].words == "Text to video · waiting"
+
+
+def test_a_ghost_is_there_after_a_restart(
+    app: App, qapp: QApplication, qtbot: QtBot, tmp_path: Path
+) -> None:
+    (job,) = queued(app, qtbot, tmp_path)
+    before = ghosts(app)
+    path = tmp_path / "film.reel"
+    assert app.parts.editor.save(path)
+    app.parts.queue.save()
+    again = App(qapp)
+    try:
+        assert ghosts(again) == ()  # of another project
+        again.projects.open(path)
+        qtbot.waitUntil(lambda: bool(ghosts(again)), timeout=PATIENCE_MS)
+        assert ghosts(again) == before
+        assert ghosts(again)[0].id == job.id
+    finally:
+        again.close()
+        again.parts.window.deleteLater()
+        again.deleteLater()
+
+
+def test_a_gap_that_is_gone_has_no_ghost() -> None:
+    sequence = _sequence((0, 4), (6, 8))
+    project = Project(sequences=(sequence,), is_set_up=True)
+    track = sequence.tracks[0].id
+    place = Landing(sequence=sequence.id, at=Fraction(4), track=track, room=Fraction(2))
+    targets = frozenset({track})
+    job = _job(81)
+    found = foreseen(project, [(job, place)], targets, Fraction(5))[job.id]
+    assert (found.track, found.clip.start, found.clip.duration) == (track, 4, 2)
+    filler = Clip(new_id(), "a", TimeRange(Fraction(0), Fraction(1)), Fraction(5))
+    filled = edits.overwrite(sequence, (Placement(track, filler),))
+    gone = Project(sequences=(filled,), is_set_up=True)
+    assert foreseen(gone, [(job, place)], targets, Fraction(5)) == {}
+    elsewhere = Landing(sequence="another", at=Fraction(4))
+    assert foreseen(project, [(job, elsewhere)], targets, Fraction(5)) == {}
+
+
+def test_a_picture_to_be_is_as_long_as_stills_are() -> None:
+    sequence = _sequence((0, 4))
+    place = Landing(sequence=sequence.id, at=Fraction(4))
+    job = msgspec.structs.replace(_job(1), mode=Mode.STILL, output="/m/a.png")
+    project = Project(sequences=(sequence,), is_set_up=True)
+    found = foreseen(project, [(job, place)], frozenset({sequence.tracks[0].id}), Fraction(5))
+    assert found[job.id].clip.duration == 5
+
+
+def _job(frames: int) -> GenerateJob:
+    return GenerateJob(
+        mode=Mode.TEXT,
+        prompt="A cat",
+        width=832,
+        height=480,
+        frames=frames,
+        models=ModelFiles(family="wan2.1-t2v-1.3b", files={}),
+        output="/m/a.mp4",
+        cache="/m",
+    )
 
 
 # Where results land

@@ -88,6 +88,7 @@ class App(QObject):
         self.queue = QueuePresenter(self.parts)
         self.exports = ExportPresenter(self.parts)
         self.generate = GeneratePresenter(self.parts)
+        self.queue.again_requested.connect(self.generate.use_again)
         self.projects = ProjectPresenter(self.parts)
         self._preferences: PreferencesPresenter | None = None
         self._connect()

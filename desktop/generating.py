@@ -11,7 +11,7 @@ from desktop import naming
 from desktop.settings import Folders, Settings
 from engine import wan_rules
 from engine.generation import FAMILIES, Mode, resolved, shape_of
-from engine.jobs import GenerateJob, LoraChoice, ModelFiles, SourcePicture
+from engine.jobs import GenerateJob, LoraChoice, ModelFiles, NeuralOptions, SourcePicture
 from engine.models.wan.distilled import Distilled, distilled
 from engine.timeline import edits
 from engine.timeline.edits import Placement
@@ -24,6 +24,7 @@ from ui.generate_form import CUSTOM, PICTURE, STILL, Form, PictureGiven
 FAST_STEPS, BALANCED_STEPS = 10, 20
 SUBJECT = 48  # letters of a prompt that name a job
 FILE_LETTERS = 40  # of a prompt that name a file
+LATENTS = ".latents.safetensors"  # the end of the file's name where they are kept
 KINDS = {
     Mode.TEXT: "Text to video",
     Mode.IMAGE: "Image to video",
@@ -191,13 +192,25 @@ def job_of(
         first=_source(form.first) if is_pictured else None,
         last=_source(form.last) if is_pictured else None,
         values=chosen_values(form, models.family),
-        loras=tuple(LoraChoice(path=one.path, strength=(one.strength,)) for one in form.loras),
+        guidance=form.guidance,
+        timesteps=form.timesteps,
+        loras=tuple(
+            LoraChoice(path=one.path, strength=one.by_step or (one.strength,), blocks=one.blocks)
+            for one in form.loras
+        ),
+        samples=form.samples,
+        latents=str(output.with_suffix(LATENTS)) if form.keep_latents else "",
         models=models,
-        options=settings.neural,
+        options=options_of(form, settings.neural),
         output=str(output),
         cache=str(folders.cache),
         cache_limit_bytes=settings.cache_limit_bytes,
     )
+
+
+def options_of(form: Form, usual: NeuralOptions) -> NeuralOptions:
+    """The person's wishes, with those of the form before them."""
+    return msgspec.structs.replace(usual, attention=form.attention) if form.attention else usual
 
 
 def _source(given: PictureGiven | None) -> SourcePicture | None:

@@ -84,7 +84,7 @@ class ParameterField(QWidget):
             parameter.unit if parameter.unit == "%" else "",
             self,
         )
-        self.number.setFixedWidth(wide)
+        self.number.setFixedWidth(max(wide, 64) if parameter.unit == "%" else wide)
         if parameter.name in USUAL:
             self._slider = Slider(parameter.label, self)
             low, high = USUAL[parameter.name]

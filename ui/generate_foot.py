@@ -53,6 +53,7 @@ class GenerateFoot(QFrame):
     def show_form(self, form: Form, means: Means, fault: str) -> None:
         """`fault`: what of the form is wrong, "" where all is well."""
         self._place.set_value(form.to_media)
+        self._place.set_text(False, means.place)
         blocked = bool(means.reason) or means.gets_weights or not means.fits
         self._sign.set("warning" if blocked else "chip", "warn" if blocked else "accent")
         self._plan.set_text(means.price)

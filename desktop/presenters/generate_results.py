@@ -10,6 +10,7 @@ from desktop.imports import same_medium
 from desktop.job_entry import Entry
 from desktop.landings import Landings
 from desktop.parts import Parts
+from desktop.recipes import Recipes
 from engine.jobs import GenerateJob
 from engine.timeline import edits
 from engine.timeline.model import Asset, Clip, Project, new_id
@@ -25,6 +26,7 @@ class GenerateResults(QObject):
         super().__init__(parts.window)
         self._parts = parts
         self._landings = Landings(parts.folders.data)
+        self._recipes = Recipes(parts.folders.data)
         self._arriving: set[str] = set()  # jobs that are done and whose files are being read
         parts.queue.finished.connect(self._finished)
 
@@ -37,6 +39,10 @@ class GenerateResults(QObject):
         """Where the result of a job will go; None for Media."""
         return self._landings.get(job)
 
+    def recipe_of(self, path: str) -> GenerateJob | None:
+        """What a file was generated with; None where it is not known."""
+        return self._recipes.get(path)
+
     def is_arriving(self, job: str) -> bool:
         """Whether a job is done and its result not yet where it goes."""
         return job in self._arriving
@@ -45,6 +51,7 @@ class GenerateResults(QObject):
         entry = self._parts.queue.entry(job_id)
         if entry is None or not isinstance(entry.job, GenerateJob) or entry.result is None:
             return
+        self._recipes.put(entry.job)
         path = entry.result.output
         found = entry
         self._arriving.add(job_id)

@@ -228,7 +228,7 @@ def test_pictures_from_the_playhead_loop_and_extend(app: App, qtbot: QtBot, tmp_
     assert first.time == Fraction(1, 5)
     assert panel.slots["first"]._chip.text() == "will be cropped to 832 × 480"
     panel.slots["first"]._chip.click()
-    assert app.generate._means().size == (720, 544)
+    assert app.generate._knowledge.means(app.generate.form, None).size == (720, 544)
     panel.loop.click()
     assert app.generate.form.last == first
     assert app.generate.form.values["context_schedule"] == "uniform_looped"

@@ -103,12 +103,14 @@ class GeneratePanel(QFrame):
         top.addWidget(self.presets)
         self.size_rows = SizeRows(page)
         self.size_rows.changed.connect(self.changed)
+        self.size_rows.checked.connect(self._show_foot)
         top.addWidget(self.size_rows)
         inner.addLayout(top)
         self.advanced = AdvancedFold(page)
         self.advanced.changed.connect(lambda name, value: self.changed.emit("value", (name, value)))
         self.advanced.family_requested.connect(lambda name: self.changed.emit("family", name))
         self.advanced.given.connect(self.changed)
+        self.advanced.checked.connect(self._show_foot)
         self.advanced.lora_add_requested.connect(self.lora_add_requested)
         self.advanced.samples_requested.connect(self.samples_requested)
         inner.addWidget(self.advanced)
@@ -209,7 +211,10 @@ class GeneratePanel(QFrame):
         self.presets.set_value(form.preset, means.presets, means.note)
         self.size_rows.show_form(form, means.size)
         self.advanced.show_form(form, means)
-        self.foot.show_form(form, means, self._fault())
+        self._show_foot()
+
+    def _show_foot(self) -> None:
+        self.foot.show_form(self._form, self._means, self._fault())
 
     def _show_tab(self, tab: str) -> None:
         place = next(i for i, (key, _) in enumerate(TABS) if key == tab)

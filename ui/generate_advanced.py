@@ -105,6 +105,7 @@ class AdvancedFold(QWidget):
     """Closed at first. Given a form; says by `changed` which value the person wants."""
 
     changed = Signal(str, object)  # a parameter and its value
+    checked = Signal()  # a list may be wrong now, or right again
     given = Signal(str, object)  # another field of the form and its value
     family_requested = Signal(str)
     lora_add_requested = Signal()
@@ -201,6 +202,7 @@ class AdvancedFold(QWidget):
         self._add_title("LoRA")
         self.loras = LoraRows(self)
         self.loras.add_requested.connect(self.lora_add_requested)
+        self.loras.checked.connect(self.checked)
         self.loras.changed.connect(lambda loras: self.given.emit("loras", loras))
         inner.addWidget(self.loras)
         inner.addWidget(self._field("merge_loras", WIDE))
@@ -256,6 +258,7 @@ class AdvancedFold(QWidget):
         for name, line in (("guidance", GUIDANCE), ("timesteps", TIMESTEPS)):
             field = self.lists[name]
             shown = ListRow(field.accessibleName(), line, field, WIDE, self)
+            shown.checked.connect(self.checked)
             shown.changed.connect(lambda numbers, name=name: self.given.emit(name, numbers))
             self.more.body.addWidget(shown)
 

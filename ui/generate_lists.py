@@ -76,6 +76,7 @@ class ListRow(QWidget):
     """A label before a list, and what is wrong with it below."""
 
     changed = Signal(object)
+    checked = Signal()  # it may be wrong now, or right again
 
     def __init__(
         self, name: str, line: str, field: ListField, wide: int = 104, parent: QWidget | None = None
@@ -103,6 +104,7 @@ class ListRow(QWidget):
     def _show(self) -> None:
         self._fault.setText(self.field.fault())
         self._fault.setVisible(bool(self.field.fault()))
+        self.checked.emit()
 
 
 def numbers_of(text: str) -> Numbers | None:

@@ -27,6 +27,7 @@ class LoraRow(QWidget):
     """Name and strength; behind the button strengths by step and the choice of blocks."""
 
     changed = Signal(object)  # LoraGiven
+    checked = Signal()
     removed = Signal()
 
     def __init__(self, one: LoraGiven, parent: QWidget | None = None) -> None:
@@ -69,6 +70,8 @@ class LoraRow(QWidget):
         blocks = ListRow("Blocks", BLOCKS, self.blocks, 64, self)
         steps.changed.connect(lambda numbers: self._change(by_step=numbers))
         blocks.changed.connect(lambda numbers: self._change(blocks=numbers))
+        for shown in (steps, blocks):
+            shown.checked.connect(self.checked)
         self._details = Columns(inset=False, parent=self)
         self._details.left.addWidget(steps)
         self._details.right.addWidget(blocks)
@@ -102,6 +105,7 @@ class LoraRows(QWidget):
 
     add_requested = Signal()
     changed = Signal(object)  # tuple of LoraGiven
+    checked = Signal()  # a list may be wrong now, or right again
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -135,6 +139,7 @@ class LoraRows(QWidget):
         self.rows = [LoraRow(one, self) for one in loras]
         for place, line in enumerate(self.rows):
             line.changed.connect(lambda one, place=place: self._put(place, (one,)))
+            line.checked.connect(self.checked)
             line.removed.connect(lambda place=place: self._put(place, ()))
             self._list.addWidget(line)
 

@@ -196,6 +196,7 @@ class SizeRows(QWidget):
     """Two columns of fields, and below them what is wrong with the nearest good values."""
 
     changed = Signal(str, object)  # "size", "frames", "seed", "variations"
+    checked = Signal()  # something may be wrong now, or right again
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -256,13 +257,15 @@ class SizeRows(QWidget):
 
     def is_good(self) -> bool:
         """Whether nothing is marked as wrong."""
-        return not any(fault.text() for fault in self._faults.values())
+        is_wrong = self._seed.is_wrong() or self._variations.is_wrong()
+        return not is_wrong and not any(fault.text() for fault in self._faults.values())
 
     def faults(self) -> dict[str, "Fault"]:
         return self._faults
 
     def _plain(self, field: CheckedField, name: str, value: int | None) -> None:
         field.set_wrong("" if value is not None else "It must be a whole number in range.")
+        self.checked.emit()
         if value is not None:
             self.changed.emit(name, value)
 
@@ -278,11 +281,13 @@ class SizeRows(QWidget):
 
     def _sized(self, size: tuple[int, int] | None) -> None:
         self._check_size(size)
+        self.checked.emit()
         if size is not None:
             self.changed.emit("size", size)
 
     def _timed(self, frames: int | None) -> None:
         self._check_frames(frames)
+        self.checked.emit()
         if frames is not None:
             self.changed.emit("frames", frames)
 

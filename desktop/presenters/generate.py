@@ -65,7 +65,7 @@ class GeneratePresenter(QObject):
         self._later.timeout.connect(self.show)
         parts.window.generate_toggled.connect(self._toggled)
         parts.window.viewer.empty.generate_requested.connect(self.open)
-        parts.window.bin.again_requested.connect(self._use_asset_again)
+        parts.window.bin.again_requested.connect(self.use_asset_again)
         for signal in (
             parts.engines.changed,
             parts.editor.selection_changed,
@@ -291,7 +291,8 @@ class GeneratePresenter(QObject):
             if source is not None:
                 self._pictures.find(source, partial(self._change, slot))
 
-    def _use_asset_again(self, asset_id: str) -> None:
+    def use_asset_again(self, asset_id: str) -> None:
+        """Fills in what a generated medium was made with."""
         asset = self._parts.editor.project.asset(asset_id)
         job = self._results.recipe_of(asset.path) if asset is not None else None
         if job is None:

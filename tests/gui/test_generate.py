@@ -13,7 +13,7 @@ import msgspec
 from PySide6.QtCore import QBuffer, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication
 
 from desktop.app import App
 from desktop.generating import Landing, gap_at, landed
@@ -35,68 +35,28 @@ from engine.timeline.model import (
     new_project,
 )
 from engine.timeline.time import TimeRange
-from engine.wan_parameters import PARAMETERS
 from engine.worker.messages import Device, Failed, Preview, Progress
+from tests.gui.generate_host import (
+    CARD,
+    PATIENCE_MS,
+    ghosts,
+    jobs,
+    link,
+    opened,
+    pictures,
+    running,
+    with_clip,
+    with_weights,
+)
 from tests.support.media import make_video
-from tests.support.wan_checkpoints import write_wan
-from ui.generate import GeneratePanel
-from ui.timeline.ghosts import Ghost
-
-PATIENCE_MS = 60_000
-CARD = Device(kind="cuda", name="Test Card", total_bytes=24 << 30, free_bytes=22 << 30)
 
 
 @pytest.fixture
 def app(
     qapp: QApplication, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[App]:
-    """The program with Generate open, and a model that the computer runs itself."""
-    monkeypatch.setenv("REELWRIGHT_HOME", str(tmp_path / "home"))
-    made = App(qapp)
-    made.parts.settings.change(neural_on_cpu=True, export_folder=str(tmp_path / "out"))
-    made.parts.window.resize(1440, 900)
-    made.parts.window.show()
-    made.begin([])
-    qtbot.waitUntil(lambda: made.parts.engines.computer is not None, timeout=PATIENCE_MS)
-    yield made
-    made.close()
-    made.parts.window.hide()
-    made.parts.window.deleteLater()
-    made.deleteLater()
-
-
-def opened(app: App) -> GeneratePanel:
-    app.parts.actions["view.generate"].trigger()
-    assert app.parts.window.is_generate_shown()
-    return app.parts.window.generate
-
-
-def with_weights(app: App, qtbot: QtBot, folder: Path, kind: str = "t2v") -> None:
-    app.parts.weights.add_folder(write_wan(folder, kind))
-    qtbot.waitUntil(lambda: not app.parts.weights.is_scanning, timeout=PATIENCE_MS)
-
-
-def with_clip(app: App, qtbot: QtBot, tmp_path: Path) -> Clip:
-    path = make_video(tmp_path / "clip.mp4", 25, size=(64, 48))
-    app.parts.window.files_dropped.emit((str(path),), "viewer")
-    qtbot.waitUntil(lambda: bool(pictures(app)), timeout=PATIENCE_MS)
-    return pictures(app)[0]
-
-
-def pictures(app: App) -> list[Clip]:
-    tracks = app.parts.editor.sequence.tracks
-    return [clip for one in tracks if one.kind is TrackKind.VIDEO for clip in one.clips]
-
-
-def jobs(app: App) -> list[GenerateJob]:
-    found = [entry.job for entry in app.parts.queue.entries]
-    return [one for one in found if isinstance(one, GenerateJob)]
-
-
-def link(panel: GeneratePanel, fault: str, text: str) -> QPushButton:
-    QApplication.processEvents()  # what a layout has just been given is shown later
-    buttons = panel.size_rows.faults()[fault].findChildren(QPushButton)
-    return next(one for one in buttons if one.text() == text and not one.isHidden())
+    with running(qapp, qtbot, tmp_path, monkeypatch) as made:
+        yield made
 
 
 def test_generate_takes_the_place_of_queue_and_inspector(app: App) -> None:
@@ -178,13 +138,6 @@ def test_presets_fill_the_fold_and_a_change_is_custom(app: App) -> None:
     assert not any(one.isChecked() for one in panel.presets.cards().values())
     panel.presets.cards()["balanced"].click()
     assert app.generate.form.values["steps"] == 20
-
-
-def test_the_fold_has_every_parameter_with_its_help(app: App) -> None:
-    panel = opened(app)
-    for one in PARAMETERS:
-        if one.name != "denoise_strength":  # of a clip made from another
-            assert one.help in panel.advanced.fields[one.name].toolTip()
 
 
 def test_a_distilled_lora_sets_the_run_and_says_so(app: App) -> None:
@@ -353,10 +306,6 @@ def test_a_job_leaves_to_the_plan_what_nobody_chose(app: App, qtbot: QtBot, tmp_
 
 
 # While it is made
-
-
-def ghosts(app: App) -> tuple[Ghost, ...]:
-    return app.parts.timeline.canvas.scene.ghosts
 
 
 def queued(app: App, qtbot: QtBot, tmp_path: Path, count: int = 1) -> list[GenerateJob]:

@@ -22,6 +22,7 @@ from engine.wan_parameters import PARAMETERS
 from ui.generate_form import CUSTOM, PICTURE, STILL, Form, PictureGiven
 
 FAST_STEPS, BALANCED_STEPS = 10, 20
+LOOP_FRAMES = 9  # of the shortest clip that windows run round
 SUBJECT = 48  # letters of a prompt that name a job
 FILE_LETTERS = 40  # of a prompt that name a file
 LATENTS = ".latents.safetensors"  # the end of the file's name where they are kept
@@ -140,6 +141,19 @@ def chosen_values(
     usual = resolved({}, mode_of(form), family, *size_of(form))
     given = form.values if values is None else values
     return {name: value for name, value in given.items() if name in RUN or value != usual.get(name)}
+
+
+def loop_values(frames: int, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Windows that run round a clip of `frames`: shorter than it, else nothing closes the loop."""
+    window, overlap = int(values["context_frames"]), int(values["context_overlap"])
+    if window >= frames:
+        latents = wan_rules.latent_frames(frames)
+        window = wan_rules.frames_of_latents(max(2, latents * 3 // 4))
+    return {
+        "context_schedule": "uniform_looped",
+        "context_frames": window,
+        "context_overlap": min(overlap, max(4, window // 8 * 4)),
+    }
 
 
 def without_means(form: Form) -> Form:

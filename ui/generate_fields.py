@@ -95,6 +95,8 @@ class ParameterField(QWidget):
         inner.addWidget(self.number)
         if self._slider is None:
             inner.addStretch(1)
+        if self._slider is not None:
+            QWidget.setTabOrder(self._slider, self.number)
         self.number.edited.connect(lambda value, _gesture: self._tell(value))
 
     def set_value(self, value: Value) -> None:

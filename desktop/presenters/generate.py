@@ -1,5 +1,6 @@
 """Generate: the panel, the jobs it asks for, and where their results go."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from desktop.presenters.generate_knowledge import Knowledge
 from desktop.presenters.generate_pictures import Pictures
 from desktop.presenters.generate_results import GenerateResults
 from engine import wan_rules
-from engine.generation import negative_of
+from engine.generation import negative_of, parameter
 from engine.jobs import GenerateJob
 from engine.timeline.parameters import Value
 from engine.timeline.time import ZERO
@@ -29,12 +30,17 @@ from ui.generate_form import (
     LAST,
     PICTURE,
     STILL,
+    TEXT,
     Form,
     LoraGiven,
     Means,
     changed,
 )
 
+OPEN_ENDS: Mapping[str, Value] = {
+    name: parameter(name).default
+    for name in ("context_schedule", "context_frames", "context_overlap")
+}
 REST_MS = 60  # until the panel shows what has changed around it
 
 
@@ -148,6 +154,9 @@ class GeneratePresenter(QObject):
                 generating.with_preset(form, "balanced", self._knowledge.family(self.form), told),
                 preset=CUSTOM,
             )
+        if self.form.looped and self.form.tab == TEXT:
+            closed = generating.loop_values(self.form.frames, self.form.values)
+            self.form = replace(self.form, values={**self.form.values, **closed})
 
     # What the person fills in
 
@@ -182,6 +191,8 @@ class GeneratePresenter(QObject):
 
     def _with_value(self, name: str, value: Value) -> Form:
         form = replace(self.form, values={**self.form.values, name: value})
+        if name == "context_schedule" and form.tab == TEXT:
+            form = replace(form, looped=value == "uniform_looped")
         told = generating.distilled_of(form, self._knowledge.files(self.form))
         if not generating.is_preset(form, self._knowledge.family(self.form), told):
             form = replace(form, preset=CUSTOM)
@@ -209,8 +220,8 @@ class GeneratePresenter(QObject):
     def _set_loop(self, on: bool) -> None:
         """The last picture becomes the first, and context windows run round."""
         form = self.form
-        window = "uniform_looped" if on else "off"
-        values = {**form.values, "context_schedule": window}
+        window = {"context_schedule": "uniform_looped"} if on else OPEN_ENDS
+        values = {**form.values, **window}
         last = form.last
         if form.tab == PICTURE:
             last = form.first if on else None

@@ -17,7 +17,7 @@ from engine.planning.words import duration
 from engine.timeline.model import Clip, TrackKind
 from engine.timeline.parameters import Value
 from engine.wan_levels import levels, listed_levels
-from ui.generate_form import FIRST, LAST, PICTURE, PRESETS, Form, Means
+from ui.generate_form import FIRST, LAST, PICTURE, PRESETS, TEXT, Form, Means
 
 
 class Knowledge:
@@ -147,6 +147,8 @@ def _levels(form: Form) -> tuple[float, ...]:
 def _why_no_loop(form: Form) -> str:
     if form.tab == PICTURE and form.first is None:
         return "Give the first frame first."
+    if form.tab == TEXT and form.frames < generating.LOOP_FRAMES:
+        return f"A loop needs {generating.LOOP_FRAMES} frames."
     return ""
 
 

@@ -22,7 +22,9 @@ from engine.generation import NEGATIVE, Mode
 from engine.jobs import GenerateJob, ModelFiles
 from engine.timeline.parameters import choice, flag, integer
 from engine.wan_parameters import PARAMETERS
+from engine.wan_rules import latent_frames
 from engine.worker.messages import Failed
+from engine.worker.wan_settings import _windows
 from tests.gui.generate_host import (
     CARD,
     PATIENCE_MS,
@@ -340,6 +342,35 @@ def test_lists_are_read_as_they_are_written() -> None:
     assert blocks_of("3-1") is None
     assert blocks_of("") == ()
     assert block_words((0, 1, 2, 3, 8)) == "0-3, 8"
+
+
+@pytest.mark.parametrize("frames", [9, 33, 81, 161])
+def test_a_loop_of_words_is_closed_at_any_length(app: App, frames: int) -> None:
+    panel = unfolded(app)
+    app.generate._change("frames", frames)
+    panel.loop.click()
+    values = app.generate.form.values
+    job = job_of(
+        app.generate.form,
+        ModelFiles(family="wan2.1-t2v-1.3b", files={}),
+        app.parts.settings.value,
+        app.parts.folders,
+        Path("/o/a.mp4"),
+    )
+    length = latent_frames(frames)
+    windows = _windows({**values, **job.values})
+    assert windows is not None
+    assert windows.is_looped
+    assert any(window[-1] < window[0] for step in range(8) for window in windows.at(step, length))
+    app.generate._change("frames", frames + 4)
+    assert panel.loop.isChecked()
+    assert int(app.generate.form.values["context_frames"]) < frames + 4
+    panel.loop.click()
+    assert app.generate.form.values["context_schedule"] == "off"
+    assert app.generate.form.values["context_frames"] == 81
+    field = panel.advanced.fields["context_schedule"]
+    field.changed.emit("context_schedule", "uniform_looped")
+    assert panel.loop.isChecked()
 
 
 # Again

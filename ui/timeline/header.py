@@ -368,10 +368,10 @@ class Heads(QWidget):
             top = shift + row.top
             painter.setPen(theme.colour("text3"))
             painter.setFont(theme.font("micro", 600))
-            badge = QRectF(8, top + 8, 28, 20)
+            badge = QRectF(8, top + 10, 28, 20)
             painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, row.label)
             painter.setFont(theme.font("body"))
-            name = QRectF(44, top + 8, self.width() - 52, 20)
+            name = QRectF(44, top + 10, self.width() - 52, 20)
             painter.drawText(name, Qt.AlignmentFlag.AlignVCenter, "New track")
             line = QRectF(0, shift + row.bottom - 1, self.width(), 1)
             painter.fillRect(line, theme.colour("line"))

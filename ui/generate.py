@@ -4,6 +4,7 @@ from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFrame, QMenu, QScrollArea, QVBoxLayout, QWidget
 
+from engine import wan_rules
 from ui import theme
 from ui.controls import icon_button, label, push_button, with_help
 from ui.generate_advanced import AdvancedFold
@@ -18,6 +19,7 @@ from ui.panels import Header, Tabs, column, hairline, row
 WIDTH = 480
 INSET = 16
 NARROW = 420
+ROWS_LOST = 2.5  # of a picture, that nobody would call cropped
 SHOWN_LETTERS = 64  # of a prompt in the history
 SHORT_TABS = {TEXT: "Text", PICTURE: "Image", STILL: "Still"}
 
@@ -297,13 +299,14 @@ class GeneratePanel(QFrame):
 
 def _note(form: Form, given: PictureGiven, size: tuple[int, int]) -> str:
     """What will be done to a picture, "" where it fits."""
-    if _is_shaped(given.width, given.height, *size):
+    lost = wan_rules.SIDE if not form.width else ROWS_LOST
+    if _is_shaped(given.width, given.height, *size, lost):
         return ""
     done = "stretched" if form.values.get("fit") == "stretch" else "cropped"
     return f"will be {done} to {size[0]} × {size[1]}"
 
 
-def _is_shaped(width: int, height: int, across: int, down: int) -> bool:
-    """Whether a picture fills another shape without losing more than a row or two."""
+def _is_shaped(width: int, height: int, across: int, down: int, lost: float) -> bool:
+    """Whether a picture fills another shape without losing as many as `lost` rows."""
     scale = max(across / width, down / height)
-    return width * scale - across < 2.5 and height * scale - down < 2.5
+    return width * scale - across < lost and height * scale - down < lost

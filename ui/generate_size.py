@@ -156,14 +156,14 @@ class SizeField(Choice):
         self.blockSignals(True)
         self.clear()
         if self._as_picture:
-            self.addItem("As the picture", (0, 0))
+            self.addItem("As picture", (0, 0))
         for width, height in SIZES:
             self.addItem(f"{width} × {height}", (width, height))
         self.blockSignals(False)
 
     def size_given(self) -> tuple[int, int] | None:
         text = self.currentText()
-        if self._as_picture and text.startswith("As the"):
+        if self._as_picture and text.startswith("As"):
             return 0, 0
         found = re.fullmatch(r"\s*(\d{1,5})\s*[x×*X]\s*(\d{1,5})\s*", text)
         if not found:
@@ -179,7 +179,7 @@ class SizeField(Choice):
         is_typed = self._wrong and self._edit.hasFocus()
         if self.size_given() != (width, height) and not is_typed:
             self.blockSignals(True)
-            self.setEditText(f"{width} × {height}" if width else "As the picture")
+            self.setEditText(f"{width} × {height}" if width else "As picture")
             self.blockSignals(False)
 
     def set_wrong(self, why: str) -> None:

@@ -289,6 +289,10 @@ def test_a_picture_is_cut_or_the_size_is_fitted_to_it(
     assert chip.text() == "will be cropped to 1280 × 720"
     chip.click()
     assert (app.generate.form.width, chip.text()) == (0, "size as the picture")
+    panel.loop.click()  # the last picture is the same, and of the same shape
+    assert app.generate.form.last is not None
+    assert panel.slots["last"]._chip.text() == ""
+    panel.loop.click()
     chip.click()
     assert (app.generate.form.width, app.generate.form.height) == (1280, 720)
 

@@ -39,7 +39,6 @@ class LatentRows(QWidget):
         kept = Elided("Keep latents", token="text2", parent=self)
         kept.setFixedWidth(wide)
         self.keep = Switch("Keep latents", self)
-        self.keep.setFixedSize(32, 18)
         self.keep.clicked.connect(lambda on: self.changed.emit("keep_latents", on))
         line.addWidget(kept)
         line.addWidget(self.keep)

@@ -192,6 +192,8 @@ class GeneratePresenter(QObject):
     def _with_value(self, name: str, value: Value) -> Form:
         form = replace(self.form, values={**self.form.values, name: value})
         if name == "context_schedule" and form.tab == TEXT:
+            if form.looped:  # its windows were made to fit the loop
+                form = replace(form, values={**form.values, **OPEN_ENDS, name: value})
             form = replace(form, looped=value == "uniform_looped")
         told = generating.distilled_of(form, self._knowledge.files(self.form))
         if not generating.is_preset(form, self._knowledge.family(self.form), told):

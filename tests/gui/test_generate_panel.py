@@ -375,6 +375,10 @@ def test_a_loop_of_words_is_closed_at_any_length(app: App, frames: int) -> None:
     field = panel.advanced.fields["context_schedule"]
     field.changed.emit("context_schedule", "uniform_looped")
     assert panel.loop.isChecked()
+    field.changed.emit("context_schedule", "uniform_standard")
+    assert not panel.loop.isChecked()
+    assert app.generate.form.values["context_schedule"] == "uniform_standard"
+    assert app.generate.form.values["context_frames"] == 81
 
 
 # Again

@@ -88,6 +88,8 @@ class App(QObject):
         self.queue = QueuePresenter(self.parts)
         self.exports = ExportPresenter(self.parts)
         self.generate = GeneratePresenter(self.parts)
+        self.queue.again_requested.connect(self.generate.use_again)
+        self.timeline.again_requested.connect(self.generate.use_asset_again)
         self.projects = ProjectPresenter(self.parts)
         self._preferences: PreferencesPresenter | None = None
         self._connect()

@@ -26,12 +26,15 @@ def price_of(
     width, height = generating.size_of(form)
     frames = 1 if form.tab == STILL else max(1, form.frames)
     chosen = generating.chosen_values(form, files.family, values)
+    if form.timesteps:
+        chosen["steps"] = len(form.timesteps)
     return _priced(
         files.family,
         str(mode_of(form)),
         (width, height, frames),
         device or DeviceFacts(kind="cpu", has_triton=False),
-        options,
+        generating.options_of(form, options),
+        form.guidance,
         tuple(sorted(chosen.items())),
         tuple(sorted(_bytes_of(files, form).items())),
     )
@@ -39,13 +42,17 @@ def price_of(
 
 def generate_line(job: GenerateJob, device: DeviceFacts | None) -> str:
     """The plan line of a job that waits."""
+    values = dict(job.values)
+    if job.timesteps:
+        values["steps"] = len(job.timesteps)
     return _priced(
         job.models.family,
         str(job.mode),
         (job.width, job.height, job.frames),
         device or DeviceFacts(kind="cpu", has_triton=False),
         job.options,
-        tuple(sorted(job.values.items())),
+        job.guidance,
+        tuple(sorted(values.items())),
         tuple(sorted(file_sizes(job.models.files).items())),
     ).line
 
@@ -57,11 +64,19 @@ def _priced(
     shape: tuple[int, int, int],
     device: DeviceFacts,
     options: NeuralOptions,
+    guidance: tuple[float, ...],
     values: _Values,
     sizes: _Sizes,
 ) -> Estimate:
     return wan_estimate(
-        family, mode, *shape, device=device, options=options, values=dict(values), sizes=dict(sizes)
+        family,
+        mode,
+        *shape,
+        device=device,
+        options=options,
+        values=dict(values),
+        guidance=guidance,
+        sizes=dict(sizes),
     )
 
 

@@ -11,7 +11,7 @@ from desktop import naming
 from desktop.settings import Folders, Settings
 from engine import wan_rules
 from engine.generation import FAMILIES, Mode, resolved, shape_of
-from engine.jobs import GenerateJob, LoraChoice, ModelFiles, SourcePicture
+from engine.jobs import GenerateJob, LoraChoice, ModelFiles, NeuralOptions, SourcePicture
 from engine.models.wan.distilled import Distilled, distilled
 from engine.timeline import edits
 from engine.timeline.edits import Placement
@@ -22,8 +22,10 @@ from engine.wan_parameters import PARAMETERS
 from ui.generate_form import CUSTOM, PICTURE, STILL, Form, PictureGiven
 
 FAST_STEPS, BALANCED_STEPS = 10, 20
+LOOP_FRAMES = 9  # of the shortest clip that windows run round
 SUBJECT = 48  # letters of a prompt that name a job
 FILE_LETTERS = 40  # of a prompt that name a file
+LATENTS = ".latents.safetensors"  # the end of the file's name where they are kept
 KINDS = {
     Mode.TEXT: "Text to video",
     Mode.IMAGE: "Image to video",
@@ -141,6 +143,19 @@ def chosen_values(
     return {name: value for name, value in given.items() if name in RUN or value != usual.get(name)}
 
 
+def loop_values(frames: int, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Windows that run round a clip of `frames`: shorter than it, else nothing closes the loop."""
+    window, overlap = int(values["context_frames"]), int(values["context_overlap"])
+    if window >= frames:
+        latents = wan_rules.latent_frames(frames)
+        window = wan_rules.frames_of_latents(max(2, latents * 3 // 4))
+    return {
+        "context_schedule": "uniform_looped",
+        "context_frames": window,
+        "context_overlap": min(overlap, max(4, window // 8 * 4)),
+    }
+
+
 def without_means(form: Form) -> Form:
     """The form with what needs memory left to the plan."""
     usual = {one.name: one.default for one in PARAMETERS if one.name in MEANS}
@@ -191,13 +206,25 @@ def job_of(
         first=_source(form.first) if is_pictured else None,
         last=_source(form.last) if is_pictured else None,
         values=chosen_values(form, models.family),
-        loras=tuple(LoraChoice(path=one.path, strength=(one.strength,)) for one in form.loras),
+        guidance=form.guidance,
+        timesteps=form.timesteps,
+        loras=tuple(
+            LoraChoice(path=one.path, strength=one.by_step or (one.strength,), blocks=one.blocks)
+            for one in form.loras
+        ),
+        samples=form.samples,
+        latents=str(output.with_suffix(LATENTS)) if form.keep_latents else "",
         models=models,
-        options=settings.neural,
+        options=options_of(form, settings.neural),
         output=str(output),
         cache=str(folders.cache),
         cache_limit_bytes=settings.cache_limit_bytes,
     )
+
+
+def options_of(form: Form, usual: NeuralOptions) -> NeuralOptions:
+    """The person's wishes, with those of the form before them."""
+    return msgspec.structs.replace(usual, attention=form.attention) if form.attention else usual
 
 
 def _source(given: PictureGiven | None) -> SourcePicture | None:

@@ -1,5 +1,7 @@
 """The noise levels of Wan's runs as panels draw them, in plain numbers."""
 
+from collections.abc import Sequence
+
 _TRAINED = 1000
 _OF_SCHEDULER = {
     "unipc": "unipc",
@@ -26,6 +28,11 @@ def levels(scheduler: str, table: str, steps: int, shift: float) -> tuple[float,
         case _:
             pass
     return (*(_shifted(one, shift) for one in even), 0.0)
+
+
+def listed_levels(timesteps: Sequence[float], shift: float) -> tuple[float, ...]:
+    """The same of a list of timesteps before the shift: 1000, 750, …"""
+    return (*(_shifted(one / _TRAINED, shift) for one in timesteps), 0.0)
 
 
 def _shifted(level: float, shift: float) -> float:

@@ -203,6 +203,7 @@ class Bin(QFrame):
     append_requested = Signal(object)
     find_requested = Signal(str)  # a missing medium
     show_in_folder_requested = Signal(str)
+    again_requested = Signal(str)  # the settings that a generated medium was made with
     selection_changed = Signal(object)  # tuple of ids
     effect_requested = Signal(str, str)  # kind, engine
 
@@ -351,6 +352,8 @@ class Bin(QFrame):
                 lambda: self.insert_requested.emit(ids),
             )
             menu.addAction("Append to the timeline", lambda: self.append_requested.emit(ids))
+        if len(items) == 1 and items[0].made_by == "generate":
+            menu.addAction("Use its settings again", lambda: self.again_requested.emit(ids[0]))
         if items:
             menu.addSeparator()
             menu.addAction("Rename", lambda: self.view.edit(self.view.currentIndex()))

@@ -1,23 +1,27 @@
 """The Generate panel: clips from words and pictures, pictures from words."""
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFrame, QMenu, QScrollArea, QVBoxLayout, QWidget
 
+from engine import wan_rules
 from ui import theme
 from ui.controls import icon_button, label, push_button, with_help
 from ui.generate_advanced import AdvancedFold
 from ui.generate_foot import GenerateFoot
-from ui.generate_form import FIRST, LAST, PICTURE, TABS, Form, Means
+from ui.generate_form import FIRST, LAST, PICTURE, STILL, TABS, TEXT, Form, Means, PictureGiven
 from ui.generate_presets import Presets
 from ui.generate_prompt import PromptField
 from ui.generate_size import SizeRows
-from ui.generate_slots import PictureSlot
+from ui.generate_slots import FITTED, PictureSlot
 from ui.panels import Header, Tabs, column, hairline, row
 
 WIDTH = 480
 INSET = 16
+NARROW = 420
+ROWS_LOST = 2.5  # of a picture, that nobody would call cropped
 SHOWN_LETTERS = 64  # of a prompt in the history
+SHORT_TABS = {TEXT: "Text", PICTURE: "Image", STILL: "Still"}
 
 
 class GeneratePanel(QFrame):
@@ -34,6 +38,8 @@ class GeneratePanel(QFrame):
     files_given = Signal(str, object)
     assets_given = Signal(str, object)
     lora_add_requested = Signal()
+    samples_requested = Signal()
+    negative_requested = Signal()  # to begin with, the usual one
     generate_requested = Signal()
     weights_requested = Signal()
     fit_requested = Signal()
@@ -99,13 +105,16 @@ class GeneratePanel(QFrame):
         top.addWidget(self.presets)
         self.size_rows = SizeRows(page)
         self.size_rows.changed.connect(self.changed)
+        self.size_rows.checked.connect(self._show_foot)
         top.addWidget(self.size_rows)
         inner.addLayout(top)
         self.advanced = AdvancedFold(page)
         self.advanced.changed.connect(lambda name, value: self.changed.emit("value", (name, value)))
         self.advanced.family_requested.connect(lambda name: self.changed.emit("family", name))
-        self.advanced.loras_requested.connect(lambda loras: self.changed.emit("loras", loras))
+        self.advanced.given.connect(self.changed)
+        self.advanced.checked.connect(self._show_foot)
         self.advanced.lora_add_requested.connect(self.lora_add_requested)
+        self.advanced.samples_requested.connect(self.samples_requested)
         inner.addWidget(self.advanced)
         inner.addWidget(hairline(page))
         inner.addStretch(1)
@@ -170,9 +179,17 @@ class GeneratePanel(QFrame):
         self.extend.clicked.connect(self.extend_requested)
         self.fill.clicked.connect(self.fill_requested)
         for button in (self.loop, self.extend, self.fill):
+            button.setMinimumWidth(64)  # gives way in a narrow panel
             line.addWidget(button)
         line.addStretch(1)
         return self._ways
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where all tabs have no room they go by shorter names."""
+        super().resizeEvent(event)
+        for place, (key, name) in enumerate(TABS):
+            self.tabs.setTabText(place, SHORT_TABS[key] if self.width() < NARROW else name)
+            self.tabs.setTabToolTip(place, name)
 
     # What is shown
 
@@ -187,18 +204,19 @@ class GeneratePanel(QFrame):
         self.negative.setVisible(opened)
         self.negative.set_words(form.negative or "")
         for key, given in ((FIRST, form.first), (LAST, form.last)):
-            note = ""
-            if given is not None and not _is_shaped(given.width, given.height, *means.size):
-                note = f"will be cropped to {means.size[0]} × {means.size[1]}"
-            if form.values.get("fit") == "stretch":
-                note = note.replace("cropped", "stretched")
+            note = _note(form, given, means.size) if given is not None else ""
+            if key == FIRST and given is not None and not form.width:
+                note = FITTED
             self.slots[key].set_given(given, means.pictures.get(key), note)
             self.slots[key].set_playhead(means.playhead)
         self._show_ways(form, means)
         self.presets.set_value(form.preset, means.presets, means.note)
         self.size_rows.show_form(form, means.size)
         self.advanced.show_form(form, means)
-        self.foot.show_form(form, means, self._fault())
+        self._show_foot()
+
+    def _show_foot(self) -> None:
+        self.foot.show_form(self._form, self._means, self._fault())
 
     def _show_tab(self, tab: str) -> None:
         place = next(i for i, (key, _) in enumerate(TABS) if key == tab)
@@ -229,7 +247,9 @@ class GeneratePanel(QFrame):
             return "Write a prompt first."
         if self._form.tab == PICTURE and self._form.first is None:
             return "Give the first frame."
-        return "" if self.size_rows.is_good() else "Size or length does not fit."
+        if not self.size_rows.is_good():
+            return "Size or length does not fit."
+        return self.advanced.fault()
 
     def set_history(self, prompts: tuple[str, ...]) -> None:
         """Prompts used before, the latest first."""
@@ -252,7 +272,7 @@ class GeneratePanel(QFrame):
         self.changed.emit("prompt", text)
 
     def _open_negative(self) -> None:
-        self.changed.emit("negative", "")
+        self.negative_requested.emit()
         self.negative.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _step(self, step: int) -> None:
@@ -277,7 +297,16 @@ class GeneratePanel(QFrame):
         menu.deleteLater()
 
 
-def _is_shaped(width: int, height: int, across: int, down: int) -> bool:
-    """Whether a picture fills another shape without losing more than a row or two."""
+def _note(form: Form, given: PictureGiven, size: tuple[int, int]) -> str:
+    """What will be done to a picture, "" where it fits."""
+    lost = wan_rules.SIDE if not form.width else ROWS_LOST
+    if _is_shaped(given.width, given.height, *size, lost):
+        return ""
+    done = "stretched" if form.values.get("fit") == "stretch" else "cropped"
+    return f"will be {done} to {size[0]} × {size[1]}"
+
+
+def _is_shaped(width: int, height: int, across: int, down: int, lost: float) -> bool:
+    """Whether a picture fills another shape without losing as many as `lost` rows."""
     scale = max(across / width, down / height)
-    return width * scale - across < 2.5 and height * scale - down < 2.5
+    return width * scale - across < lost and height * scale - down < lost

@@ -21,6 +21,7 @@ class LevelChart(QWidget):
         self.setFixedHeight(104)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
+        self.setToolTip("Drag the two lines to begin later or to end earlier.")
         self._levels: tuple[float, ...] = ()
         self._first, self._last = 0, 0
         self._held = ""
@@ -33,6 +34,7 @@ class LevelChart(QWidget):
 
     def set_levels(self, levels: tuple[float, ...], first: int, last: int) -> None:
         """Levels from 1 to 0, one more than steps; the steps that the run goes through."""
+        first = min(first, max(0, len(levels) - 2))
         self._levels, self._first, self._last = levels, first, last
         self.setAccessibleName(f"Noise levels of {self.steps()} steps")
         self.update()
@@ -123,7 +125,11 @@ class LevelChart(QWidget):
         if len(run) <= DOTS:
             for point in run:
                 painter.drawEllipse(point, 2.0, 2.0)
-        painter.setPen(QPen(theme.colour("text2"), 1))
-        for step in {self._first, self._end()} - {0, self.steps()}:
+        for step, rest in ((self._first, 0), (self._end(), self.steps())):
+            token = "text3" if step == rest else "text2"
             x = round(self._x(step)) + 0.5
+            painter.setPen(QPen(theme.colour(token), 1))
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.colour(token))
+            painter.drawRoundedRect(QRectF(x - 2, area.center().y() - 7, 4, 14), 2, 2)

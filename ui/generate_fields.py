@@ -84,7 +84,7 @@ class ParameterField(QWidget):
             parameter.unit if parameter.unit == "%" else "",
             self,
         )
-        self.number.setFixedWidth(wide)
+        self.number.setFixedWidth(max(wide, 64) if parameter.unit == "%" else wide)
         if parameter.name in USUAL:
             self._slider = Slider(parameter.label, self)
             low, high = USUAL[parameter.name]
@@ -95,6 +95,8 @@ class ParameterField(QWidget):
         inner.addWidget(self.number)
         if self._slider is None:
             inner.addStretch(1)
+        if self._slider is not None:
+            QWidget.setTabOrder(self._slider, self.number)
         self.number.edited.connect(lambda value, _gesture: self._tell(value))
 
     def set_value(self, value: Value) -> None:

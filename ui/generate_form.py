@@ -30,11 +30,13 @@ class PictureGiven:
 
 @dataclass(frozen=True)
 class LoraGiven:
-    """A LoRA with its strength."""
+    """A LoRA with its strength, or one for each step; `blocks`: only in these, () for all."""
 
     path: str
     name: str
     strength: float = 1.0
+    by_step: tuple[float, ...] = ()
+    blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,9 @@ class Form:
     """What the person has filled in.
 
     `negative`: None where the usual one serves. `width`: 0 for a size shaped as the picture.
-    `family`: "" for the first model that is there. `values`: every parameter by its name.
+    `family`: "" for the first model that is there. `attention`: "" as in Preferences. `values`:
+    every parameter by its name. `guidance`: one for each step, () for the parameter's. `timesteps`:
+    in place of steps and noise levels. `samples`: a file of latents to go on from.
     """
 
     tab: str = TEXT
@@ -60,6 +64,11 @@ class Form:
     family: str = ""
     values: dict[str, Value] = field(default_factory=dict)
     loras: tuple[LoraGiven, ...] = ()
+    attention: str = ""
+    guidance: tuple[float, ...] = ()
+    timesteps: tuple[float, ...] = ()
+    samples: str = ""
+    keep_latents: bool = False
     to_media: bool = False
 
 
@@ -70,6 +79,7 @@ class Means:
     `models`: families to choose from and their labels. `loop`, `extend`, `fill`: why it cannot
     be, "" where it can. `presets`: a line for each. `note`: what a distilled file has set.
     `size`: the size that the clip will have. `blocks`: of the model. `price`: the plan line.
+    `attention`: modes and why one cannot be used. `place`: where on the timeline the result goes.
     `can_fit`: by other means than were chosen. `action`: the words of the button. `reason`: why
     nothing can be made, "" where it can.
     """
@@ -84,6 +94,8 @@ class Means:
     note: str = ""
     size: tuple[int, int] = (832, 480)
     blocks: int = 40
+    attention: tuple[tuple[str, str], ...] = ()
+    place: str = "At playhead"
     price: str = ""
     fits: bool = True
     can_fit: bool = False

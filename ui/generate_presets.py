@@ -63,8 +63,10 @@ class PresetCard(QAbstractButton):
         painter.setFont(theme.font("small", tabular=True))
         painter.setPen(theme.colour("text2"))
         room = QRectF(12, 26, self.width() - 20, 18)
-        elide = Qt.TextElideMode.ElideRight
-        shown = painter.fontMetrics().elidedText(self._line, elide, int(room.width()))
+        metrics, line = painter.fontMetrics(), self._line
+        if metrics.horizontalAdvance(line) > room.width():
+            line = line.split(" · ")[-1]  # the time says more than the steps
+        shown = metrics.elidedText(line, Qt.TextElideMode.ElideRight, int(room.width()))
         painter.drawText(room, middle, shown)
 
 

@@ -8,6 +8,7 @@ from ui import theme
 
 LEAST, MOST = 56, 120
 LINE = 20  # px of a line
+SPARE = 3  # px above and below what is scrolled, which leaves it room for whole lines
 
 
 class PromptField(QTextEdit):
@@ -69,6 +70,8 @@ class PromptField(QTextEdit):
         always = Qt.ScrollBarPolicy.ScrollBarAsNeeded
         never = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         self.setVerticalScrollBarPolicy(always if wanted > MOST else never)
+        spare = SPARE if wanted > MOST else 0
+        self.setViewportMargins(0, spare, 0, spare)  # scrolled, no line is cut
         if height != self.height():
             self.setFixedHeight(height)
 

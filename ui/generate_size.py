@@ -5,12 +5,13 @@ from random import randrange
 
 from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QWheelEvent
-from PySide6.QtWidgets import QGridLayout, QLineEdit, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from engine import wan_rules
 from ui import theme
-from ui.controls import icon_button, label, push_button
+from ui.controls import Elided, icon_button, label, push_button
 from ui.fields import SEED_END
+from ui.generate_columns import Columns
 from ui.generate_form import DICE, PICTURE, STILL, Form
 from ui.inputs import Choice
 from ui.panels import column, row
@@ -110,6 +111,26 @@ class CheckedField(QLineEdit):
             painter.drawPixmap(QPointF(6, (self.height() - 12) / 2), sign)
 
 
+class SizeEdit(QLineEdit):
+    """The text of a size; a sign at its right where it is wrong."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._wrong = False
+
+    def set_wrong(self, wrong: bool) -> None:
+        self._wrong = wrong
+        self.setTextMargins(0, 0, 16 if wrong else 0, 0)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._wrong:
+            sign = theme.pixmap("error", "error", 12, self.devicePixelRatioF())
+            place = QPointF(self.width() - 14, (self.height() - 12) / 2)
+            QPainter(self).drawPixmap(place, sign)
+
+
 class SizeField(Choice):
     """A list of usual sizes that takes any other: «640 x 384»."""
 
@@ -117,14 +138,15 @@ class SizeField(Choice):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Size", parent=parent)
+        self._edit = SizeEdit(self)
         self.setEditable(True)
+        self.setLineEdit(self._edit)
         self.setInsertPolicy(Choice.InsertPolicy.NoInsert)
         self.setFixedHeight(28)
         self._as_picture = False
         self._wrong = False
         self._fill()
-        edit = self.lineEdit()
-        assert edit is not None
+        edit = self._edit
         edit.setAccessibleName("Size")
         edit.setFont(theme.font("body", tabular=True))
         edit.textEdited.connect(lambda _text: self.typed.emit(self.size_given()))
@@ -134,14 +156,14 @@ class SizeField(Choice):
         self.blockSignals(True)
         self.clear()
         if self._as_picture:
-            self.addItem("As the picture", (0, 0))
+            self.addItem("As picture", (0, 0))
         for width, height in SIZES:
             self.addItem(f"{width} × {height}", (width, height))
         self.blockSignals(False)
 
     def size_given(self) -> tuple[int, int] | None:
         text = self.currentText()
-        if self._as_picture and text.startswith("As the"):
+        if self._as_picture and text.startswith("As"):
             return 0, 0
         found = re.fullmatch(r"\s*(\d{1,5})\s*[x×*X]\s*(\d{1,5})\s*", text)
         if not found:
@@ -154,15 +176,17 @@ class SizeField(Choice):
         if as_picture != self._as_picture:
             self._as_picture = as_picture
             self._fill()
-        if self.size_given() != (width, height) and not self._wrong:
+        is_typed = self._wrong and self._edit.hasFocus()
+        if self.size_given() != (width, height) and not is_typed:
             self.blockSignals(True)
-            self.setEditText(f"{width} × {height}" if width else "As the picture")
+            self.setEditText(f"{width} × {height}" if width else "As picture")
             self.blockSignals(False)
 
     def set_wrong(self, why: str) -> None:
         self.setToolTip(why)
         if bool(why) != self._wrong:
             self._wrong = bool(why)
+            self._edit.set_wrong(self._wrong)
             self.setProperty("wrong", "true" if why else "false")
             self.style().unpolish(self)
             self.style().polish(self)
@@ -172,48 +196,38 @@ class SizeRows(QWidget):
     """Two columns of fields, and below them what is wrong with the nearest good values."""
 
     changed = Signal(str, object)  # "size", "frames", "seed", "variations"
+    checked = Signal()  # something may be wrong now, or right again
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         outer = column(self, gap=4)
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
-        grid.setColumnMinimumWidth(0, LABELS)
-        grid.setColumnMinimumWidth(3, LABELS - 8)
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(4, 1)
-        grid.setColumnMinimumWidth(2, 0)
         self._size = SizeField(self)
         self._frames = CheckedField("Length in frames", 1, LONGEST, 4, self)
-        self._frames.setFixedWidth(56)
-        self._seconds = label("", "body", tone="text2", tabular=True, parent=self)
+        self._frames.setFixedWidth(52)
+        self._seconds = Elided("", "small", token="text2", tabular=True, parent=self)
         self._seed = CheckedField("Seed", 0, SEED_END - 1, 1, self)
         self._dice = icon_button("dice", "New random seed", parent=self)
         self._dice.setProperty("kind", "framed")
         self._variations = CheckedField("Variations", 1, MOST_VARIATIONS, 1, self)
         self._variations.setFixedWidth(56)
-        length = row(gap=8)
+        length = row(gap=4)
         length.addWidget(self._frames)
-        length.addWidget(self._seconds)
-        length.addStretch(1)
+        length.addWidget(self._seconds, 1)
         seed = row(gap=8)
         seed.addWidget(self._seed, 1)
         seed.addWidget(self._dice)
         count = row(gap=0)
         count.addWidget(self._variations)
         count.addStretch(1)
-        self._length_label = label("Length", tone="text2", parent=self)
-        grid.addWidget(label("Size", tone="text2", parent=self), 0, 0)
-        grid.addWidget(self._size, 0, 1)
-        grid.addWidget(label("Seed", tone="text2", parent=self), 0, 3)
-        grid.addLayout(seed, 0, 4)
-        grid.addWidget(self._length_label, 1, 0)
-        grid.addLayout(length, 1, 1)
-        grid.addWidget(label("Variations", tone="text2", parent=self), 1, 3)
-        grid.addLayout(count, 1, 4)
-        outer.addLayout(grid)
+        both = Columns(inset=False, parent=self)
+        size = row(gap=8)
+        size.addWidget(self._size, 1)
+        _labelled(both.left, "Size", size, self)
+        self._length_label = _labelled(both.left, "Length", length, self)
+        _labelled(both.right, "Seed", seed, self)
+        _labelled(both.right, "Variations", count, self)
+        both.left.addStretch(1)
+        outer.addWidget(both)
         self._faults = {"size": Fault(self), "frames": Fault(self)}
         for name, fault in self._faults.items():
             outer.addWidget(fault)
@@ -243,13 +257,15 @@ class SizeRows(QWidget):
 
     def is_good(self) -> bool:
         """Whether nothing is marked as wrong."""
-        return not any(fault.text() for fault in self._faults.values())
+        is_wrong = self._seed.is_wrong() or self._variations.is_wrong()
+        return not is_wrong and not any(fault.text() for fault in self._faults.values())
 
     def faults(self) -> dict[str, "Fault"]:
         return self._faults
 
     def _plain(self, field: CheckedField, name: str, value: int | None) -> None:
         field.set_wrong("" if value is not None else "It must be a whole number in range.")
+        self.checked.emit()
         if value is not None:
             self.changed.emit(name, value)
 
@@ -265,11 +281,13 @@ class SizeRows(QWidget):
 
     def _sized(self, size: tuple[int, int] | None) -> None:
         self._check_size(size)
+        self.checked.emit()
         if size is not None:
             self.changed.emit("size", size)
 
     def _timed(self, frames: int | None) -> None:
         self._check_frames(frames)
+        self.checked.emit()
         if frames is not None:
             self.changed.emit("frames", frames)
 
@@ -295,7 +313,19 @@ class SizeRows(QWidget):
         self._frames.set_wrong(why)
         self._faults["frames"].show_fault(why, [(str(one), (one,)) for one in offers])
         seconds = (frames or 0) / wan_rules.RATE
-        self._seconds.setText(f"{seconds:.1f} s, {wan_rules.RATE} fps" if frames else "")
+        shown = f"{seconds:.1f}" if seconds < 100 else f"{seconds:.0f}"
+        self._seconds.set_text(f"{shown} s, {wan_rules.RATE} fps" if frames else "")
+
+
+def _labelled(side: QVBoxLayout, name: str, fields: QHBoxLayout, parent: QWidget) -> QWidget:
+    """Adds a line of fields with a label before it; gives the label."""
+    words = Elided(name, token="text2", parent=parent)
+    words.setFixedSize(LABELS, 28)
+    line = row(gap=8)
+    line.addWidget(words)
+    line.addLayout(fields, 1)
+    side.addLayout(line)
+    return words
 
 
 class Fault(QWidget):

@@ -23,6 +23,7 @@ from ui.generate_form import PictureGiven
 from ui.pictures import paint_picture
 
 HEIGHT = 72
+FITTED = "size as the picture"
 
 
 class PictureSlot(QWidget):
@@ -71,7 +72,9 @@ class PictureSlot(QWidget):
         self._clear.setVisible(given is not None)
         self._chip.setVisible(given is not None and bool(note))
         self._chip.setText(note)
-        with_help(self._chip, note, "", "Click to fit the size to the picture.")
+        fitted = note == FITTED
+        line = "the size that was chosen before" if fitted else "the size that fits the picture"
+        with_help(self._chip, note, "", f"Click for {line}.")
         words = given.name if given else "empty. Drop a picture, or press Enter to choose one"
         self.setAccessibleName(f"{self._title}: {words}")
         self.setToolTip(given.name if given else "Drop a picture, or click to choose one.")

@@ -105,6 +105,12 @@ class Choice(QComboBox):
         else:
             event.ignore()
 
+    def showPopup(self) -> None:
+        """The list is as wide as its words, however narrow the field is."""
+        view = self.view()
+        view.setMinimumWidth(max(self.width(), view.sizeHintForColumn(0) + 12))
+        super().showPopup()
+
     def show_value(self, value: object, mixed: bool = False) -> None:
         """Shows the entry whose data is `value`, or «Mixed»; says nothing to listeners."""
         self.blockSignals(True)

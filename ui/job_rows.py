@@ -43,6 +43,7 @@ class JobRow:
     remedies: tuple[tuple[str, str], ...] = ()
     has_details: bool = False
     can_show: bool = False
+    can_repeat: bool = False  # its settings can be used again
     file: str = ""  # of a finished export
 
     @property
@@ -144,6 +145,7 @@ class Entry(QFrame):
     show_requested = Signal(str)
     folder_requested = Signal(str)
     copy_requested = Signal(str)
+    again_requested = Signal(str)
     step_requested = Signal(str, int)  # a waiting job up or down
     drag_moved = Signal(str, QPoint, bool)  # id, global position, final
     focus_step = Signal(int)
@@ -358,6 +360,10 @@ class DoneRow(_Line):
 
     def _show_menu(self) -> None:
         menu = QMenu(self)
+        if self.job.can_repeat:
+            menu.addAction(
+                "Use these settings again", lambda: self.again_requested.emit(self.job.id)
+            )
         menu.addAction("Copy", lambda: self.copy_requested.emit(self.job.id))
         menu.addAction("Remove from the list", lambda: self.remove_requested.emit(self.job.id))
         menu.exec(self._more.mapToGlobal(QPoint(0, self._more.height() + 4)))

@@ -28,6 +28,7 @@ class QueuePanel(QFrame):
     show_requested = Signal(str)
     folder_requested = Signal(str)
     copy_requested = Signal(str)
+    again_requested = Signal(str)  # its settings, to be changed and used again
     move_requested = Signal(str, int)  # a waiting job, its new place among the waiting
     pause_requested = Signal(bool)
     cancel_waiting_requested = Signal()
@@ -101,6 +102,13 @@ class QueuePanel(QFrame):
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entries)
 
+    def focus_job(self, job_id: str) -> None:
+        """Puts the focus on the row of a job."""
+        for entry in self._entries:
+            if entry.job.id == job_id:
+                entry.setFocus(Qt.FocusReason.TabFocusReason)
+                self._scroll.ensureWidgetVisible(entry)
+
     def counts_text(self) -> str:
         return self._counts.text()
 
@@ -162,6 +170,7 @@ class QueuePanel(QFrame):
         entry.show_requested.connect(self.show_requested)
         entry.folder_requested.connect(self.folder_requested)
         entry.copy_requested.connect(self.copy_requested)
+        entry.again_requested.connect(self.again_requested)
         entry.step_requested.connect(self._step)
         entry.drag_moved.connect(self._drag)
         entry.focus_step.connect(self._focus_step)

@@ -98,12 +98,15 @@ class FoldHead(QAbstractButton):
         if self.light:
             painter.setFont(theme.font("body", 500))
         words = painter.fontMetrics().horizontalAdvance(self.text())
-        area = QRect(left, 0, self.width() - left, self.height())
-        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, self.text())
-        if self.summary and not self.isChecked():
+        right = self.width() - (self.inset - 8)
+        area = QRect(left, 0, right - left, self.height())
+        elide = Qt.TextElideMode.ElideRight
+        title = painter.fontMetrics().elidedText(self.text(), elide, area.width())
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, title)
+        room = QRect(left + words + 12, 0, right - left - words - 12, self.height())
+        if self.summary and not self.isChecked() and room.width() > 24:
             painter.setFont(theme.font("small", tabular=True))
             painter.setPen(theme.colour("text3"))
-            room = QRect(left + words + 12, 0, self.width() - left - words - 16, self.height())
             shown = painter.fontMetrics().elidedText(
                 self.summary, Qt.TextElideMode.ElideRight, room.width()
             )

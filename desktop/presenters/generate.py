@@ -2,47 +2,45 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import randrange
 
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QFileDialog
 
-from desktop import generating, naming
-from desktop.exporting import export_folder
-from desktop.generate_price import price_of
+from desktop import generating
+from desktop.generate_again import form_of
 from desktop.generating import Landing, mode_of
-from desktop.job_entry import IS_OVER
 from desktop.parts import Parts
+from desktop.presenters.generate_ghosts import GenerateGhosts
+from desktop.presenters.generate_jobs import GenerateJobs
+from desktop.presenters.generate_knowledge import Knowledge
 from desktop.presenters.generate_pictures import Pictures
 from desktop.presenters.generate_results import GenerateResults
-from desktop.settings import with_prompt
 from engine import wan_rules
-from engine.errors import OutputError, WeightsError
-from engine.generation import FAMILIES
-from engine.jobs import GenerateJob, ModelFiles
-from engine.library.found import gigabytes
-from engine.planning import Estimate
-from engine.planning.words import duration
-from engine.timeline.model import Clip, TrackKind
+from engine.generation import negative_of, parameter
+from engine.jobs import GenerateJob
 from engine.timeline.parameters import Value
 from engine.timeline.time import ZERO
-from engine.wan_levels import levels
 from ui.generate_form import (
     CUSTOM,
     DICE,
     FIRST,
     LAST,
     PICTURE,
-    PRESETS,
     STILL,
+    TEXT,
     Form,
     LoraGiven,
     Means,
     changed,
 )
-from ui.notice import Notice
 
+OPEN_ENDS: Mapping[str, Value] = {
+    name: parameter(name).default
+    for name in ("context_schedule", "context_frames", "context_overlap")
+}
 REST_MS = 60  # until the panel shows what has changed around it
 
 
@@ -53,11 +51,14 @@ class GeneratePresenter(QObject):
         super().__init__(parts.window)
         self._parts = parts
         self._pictures = Pictures(parts)
+        self._knowledge = Knowledge(parts, self._pictures)
         self._results = GenerateResults(parts)
+        GenerateGhosts(parts, self._results)
         self._is_wired = False
         self._shown: tuple[Form, Means] | None = None
         self._place: Landing | None = None  # other than the playhead: of a clip's end, of a gap
-        self._weights_notices: dict[int, str] = {}
+        self._jobs = GenerateJobs(parts, self._results)
+        self._size_before = (832, 480)  # the one that was fitted to a picture
         settings = parts.settings.value
         self.form = Form(
             seed=randrange(DICE),
@@ -70,7 +71,7 @@ class GeneratePresenter(QObject):
         self._later.timeout.connect(self.show)
         parts.window.generate_toggled.connect(self._toggled)
         parts.window.viewer.empty.generate_requested.connect(self.open)
-        parts.window.notices.action_requested.connect(self._act)
+        parts.window.bin.again_requested.connect(self.use_asset_again)
         for signal in (
             parts.engines.changed,
             parts.editor.selection_changed,
@@ -104,7 +105,7 @@ class GeneratePresenter(QObject):
         if not self._parts.window.is_generate_shown():
             return
         self._fill()
-        shown = self.form, self._means()
+        shown = self.form, self._knowledge.means(self.form, self._place)
         if shown != self._shown:
             self._shown = shown
             self._parts.window.generate.set_form(*shown)
@@ -130,135 +131,32 @@ class GeneratePresenter(QObject):
             lambda slot, paths: self._pictures.bring(paths, lambda one: self._change(slot, one))
         )
         panel.assets_given.connect(lambda slot, ids: self._change(slot, self._pictures.of_bin(ids)))
-        panel.size_fit_requested.connect(lambda _slot: self._change("size", (0, 0)))
+        panel.size_fit_requested.connect(lambda _slot: self._toggle_size())
         panel.lora_add_requested.connect(self._add_lora)
+        panel.samples_requested.connect(self._choose_samples)
+        panel.negative_requested.connect(
+            lambda: self._change("negative", negative_of(mode_of(self.form)))
+        )
         panel.generate_requested.connect(self.generate)
         panel.weights_requested.connect(self._get_weights)
         panel.fit_requested.connect(self._fit)
 
-    def _files(self) -> ModelFiles | None:
-        """The model that would run; None where none is there."""
-        try:
-            return self._parts.weights.files_of(generating.families_of(self.form))
-        except WeightsError:
-            return None
-
-    def _family(self) -> str:
-        files = self._files()
-        if files is not None:
-            return files.family
-        return self._parts.weights.nearest(generating.families_of(self.form))[0]
-
     def _fill(self) -> None:
         """Fills in what the preset says, as model and pictures are now."""
-        files, form = self._files(), self.form
+        files, form = self._knowledge.files(self.form), self.form
         told = generating.distilled_of(form, files)
         if form.preset != CUSTOM:
-            self.form = generating.with_preset(form, form.preset, self._family(), told)
+            self.form = generating.with_preset(
+                form, form.preset, self._knowledge.family(self.form), told
+            )
         elif not form.values:
             self.form = replace(
-                generating.with_preset(form, "balanced", self._family(), told), preset=CUSTOM
+                generating.with_preset(form, "balanced", self._knowledge.family(self.form), told),
+                preset=CUSTOM,
             )
-
-    def _label(self, family: str) -> str:
-        reports = self._parts.weights.reports
-        return next((one.family.label for one in reports if one.family.name == family), family)
-
-    def _means(self) -> Means:
-        form, files = self.form, self._files()
-        told = generating.distilled_of(form, files)
-        families = FAMILIES[mode_of(form)]
-        family = self._family()
-        reason = self._parts.engines.reason
-        name, size = self._parts.weights.nearest(generating.families_of(form))
-        gets = files is None and not reason
-        price, fits = self._price(name, files, reason)
-        action = f"Get {gigabytes(size)}" if gets and size else "Generate"
-        if gets and not size:
-            action = "Look at weights"
-        return Means(
-            models=tuple((one, self._label(one)) for one in families),
-            model=self._label(family),
-            loop=self._why_no_loop(),
-            extend=self._why_no_extend(),
-            fill="" if self._gap() is not None else "Put the playhead into a gap between clips.",
-            playhead="" if self._pictures.at_playhead() else "No clip lies under the playhead.",
-            presets={key: self._preset_line(key) for key, _ in PRESETS},
-            note=told.sentence() if told is not None else "",
-            size=generating.size_of(form),
-            blocks=30 if "1.3b" in family else 40,
-            price=price,
-            fits=fits,
-            can_fit=not fits and generating.has_means(form),
-            action=action,
-            reason=f"Generating {reason}." if reason else "",
-            gets_weights=gets,
-            levels=self._levels(),
-            pictures={
-                key: self._parts.previews.thumbnail(given.asset, given.time)
-                for key, given in ((FIRST, form.first), (LAST, form.last))
-                if given is not None and given.asset
-            },
-        )
-
-    def _levels(self) -> tuple[float, ...]:
-        values = self.form.values
-        steps, shift = _number(values, "steps"), _number(values, "shift")
-        return levels(str(values["scheduler"]), str(values["table"]), round(steps), shift)
-
-    def _preset_line(self, preset: str) -> str:
-        """«20 steps · 3 min»."""
-        files = self._files()
-        told = generating.distilled_of(self.form, files)
-        more = generating.preset_values(preset, self.form, self._family(), told)
-        steps = more["steps"]
-        words = f"{steps} step{'' if steps == 1 else 's'}"
-        if files is None or not self._parts.engines.runs_models:
-            return words
-        return f"{words} · {duration(self._estimate(files, more).seconds)}"
-
-    def _estimate(self, files: ModelFiles, more: Mapping[str, Value] | None = None) -> Estimate:
-        """The price of the form, or of it with some other values."""
-        options = self._parts.settings.value.neural
-        values = {**self.form.values, **(more or {})}
-        return price_of(self.form, files, self._parts.engines.device(), options, values)
-
-    def _price(self, nearest: str, files: ModelFiles | None, reason: str) -> tuple[str, bool]:
-        """The plan line and whether it fits, or what keeps the run from starting."""
-        if reason:
-            return f"Generating {reason}", True
-        if files is None:
-            if not self._parts.weights.reports:
-                return "The weights have not been looked for yet", True
-            return f"{self._label(nearest)} is not here yet", True
-        price = self._estimate(files)
-        return price.line, price.fits
-
-    def _why_no_loop(self) -> str:
-        if self.form.tab == PICTURE and self.form.first is None:
-            return "Give the first frame first."
-        return ""
-
-    def _why_no_extend(self) -> str:
-        if self._chosen() is None:
-            return "Select one picture clip first."
-        return ""
-
-    def _chosen(self) -> tuple[str, Clip] | None:
-        """The one selected picture clip, with its track."""
-        selection = self._parts.editor.selection
-        found = [
-            (track.id, clip)
-            for track in self._parts.editor.sequence.tracks
-            if track.kind is TrackKind.VIDEO
-            for clip in track.clips
-            if clip.id in selection
-        ]
-        return found[0] if len(found) == 1 else None
-
-    def _gap(self) -> tuple[str, Clip, Clip] | None:
-        editor = self._parts.editor
-        return generating.gap_at(editor.sequence, editor.playhead, editor.targets)
+        if self.form.looped and self.form.tab == TEXT:
+            closed = generating.loop_values(self.form.frames, self.form.values)
+            self.form = replace(self.form, values={**self.form.values, **closed})
 
     # What the person fills in
 
@@ -278,31 +176,54 @@ class GeneratePresenter(QObject):
                     form = replace(form, last=form.first)
             case "tab", "still":
                 form = replace(form, tab=STILL, width=form.width or 832, height=form.height or 480)
+            case (("guidance" | "timesteps"), _):
+                form = replace(changed(form, name, value), preset=CUSTOM)
             case _:
                 form = changed(form, name, value)
         if form.tab != PICTURE and not form.width:
             form = replace(form, width=832, height=480)
         self.form = form
+        if name in ("to_media", "tab", FIRST):
+            self._place = None
         if name == "to_media":
             self._parts.settings.change(generate_to_media=form.to_media)
         self.show()
 
     def _with_value(self, name: str, value: Value) -> Form:
         form = replace(self.form, values={**self.form.values, name: value})
-        told = generating.distilled_of(form, self._files())
-        if not generating.is_preset(form, self._family(), told):
+        if name == "context_schedule" and form.tab == TEXT:
+            if form.looped:  # its windows were made to fit the loop
+                form = replace(form, values={**form.values, **OPEN_ENDS, name: value})
+            form = replace(form, looped=value == "uniform_looped")
+        told = generating.distilled_of(form, self._knowledge.files(self.form))
+        if not generating.is_preset(form, self._knowledge.family(self.form), told):
             form = replace(form, preset=CUSTOM)
         return form
 
     def _set_preset(self, preset: str) -> None:
         self._parts.settings.change(generate_preset=preset)
+        self.form = replace(self.form, guidance=(), timesteps=())
         self._change("preset", preset)
+
+    def _toggle_size(self) -> None:
+        """The size that fits the picture, or the one that was chosen before."""
+        form = self.form
+        if form.width:
+            self._size_before = form.width, form.height
+        self._change("size", (0, 0) if form.width else self._size_before)
+
+    def _choose_samples(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self._parts.window, "Choose latents", "", "Latents (*.safetensors);;All files (*)"
+        )
+        if path:
+            self._change("samples", path)
 
     def _set_loop(self, on: bool) -> None:
         """The last picture becomes the first, and context windows run round."""
         form = self.form
-        window = "uniform_looped" if on else "off"
-        values = {**form.values, "context_schedule": window}
+        window = {"context_schedule": "uniform_looped"} if on else OPEN_ENDS
+        values = {**form.values, **window}
         last = form.last
         if form.tab == PICTURE:
             last = form.first if on else None
@@ -311,7 +232,7 @@ class GeneratePresenter(QObject):
 
     def _extend(self) -> None:
         """Goes on from the last picture of the selected clip, and lands behind it."""
-        chosen = self._chosen()
+        chosen = self._knowledge.chosen()
         given = self._pictures.last_of(chosen[1]) if chosen is not None else None
         if chosen is None or given is None:
             return
@@ -322,7 +243,7 @@ class GeneratePresenter(QObject):
 
     def _fill_gap(self) -> None:
         """Leads from one neighbour of the gap to the other, as long as the gap."""
-        gap = self._gap()
+        gap = self._knowledge.gap()
         if gap is None:
             return
         track, left, right = gap
@@ -368,58 +289,26 @@ class GeneratePresenter(QObject):
     def generate(self) -> None:
         """Queues what is filled in, once for each variation."""
         self._fill()
-        form, editor = self.form, self._parts.editor
-        if self._parts.engines.reason:
-            editor.refused.emit(f"Generating {self._parts.engines.reason}.", "")
-            return
-        fault = generating.fault_of(form)
-        if fault:
-            editor.refused.emit(fault, "")
-            return
-        try:
-            models = self._parts.weights.files_of(generating.families_of(form))
-        except WeightsError as error:
-            notice = self._parts.tell("warning", error.message, (("weights", "Get"),))
-            self._weights_notices[notice.id] = generating.families_of(form)[0]
-            return
-        try:
-            for variation in range(form.variations):
-                self._queue(form, models, variation)
-        except OutputError as error:
-            self._parts.tell("error", f"{error.message} {error.hint}", (), error.details)
-            return
-        settings = self._parts.settings
-        settings.change(prompts=with_prompt(settings.value, form.prompt.strip()))
-        self._place = None
+        place, self._place = self._place, None
+        if not self._jobs.make(self.form, place):
+            self._place = place
         self.show()
 
-    def _queue(self, form: Form, models: ModelFiles, variation: int) -> None:
-        """Puts one job into the queue; of several the first takes the place on the timeline."""
-        parts = self._parts
-        project = parts.editor.path
-        beside = export_folder(parts.settings.value, None) if project is None else project.parent
-        folder = beside / "Generated"
-        suffix = "png" if form.tab == STILL else "mp4"
-        promised = [
-            Path(one.job.output).name
-            for one in parts.queue.entries
-            if isinstance(one.job, GenerateJob) and one.state not in IS_OVER
-        ]
-        output = naming.numbered(naming.made(folder), generating.name_of(form), suffix, promised)
-        job = generating.job_of(
-            form, models, parts.settings.value, parts.folders, output, variation
-        )
-        if not form.to_media and variation == 0:
-            at = Landing(sequence=parts.editor.sequence.id, at=parts.editor.playhead)
-            self._results.place(job.id, self._place or at)
-        parts.queue.add(job)
+    def use_again(self, job: GenerateJob) -> None:
+        """Fills in what a job was made with, and shows it."""
+        self._place = None
+        self.form = form_of(job, self.form, self._parts.settings.value.neural.attention)
+        self.open()
+        self.show()
+        for slot, source in ((FIRST, job.first), (LAST, job.last)):
+            if source is not None:
+                self._pictures.find(source, partial(self._change, slot))
 
-    def _act(self, notice: Notice, key: str) -> None:
-        family = self._weights_notices.pop(notice.id, None)
-        if family is not None and key == "weights":
-            self._parts.engines.weights_wanted.emit(family)
-
-
-def _number(values: dict[str, Value], name: str) -> float:
-    value = values[name]
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    def use_asset_again(self, asset_id: str) -> None:
+        """Fills in what a generated medium was made with."""
+        asset = self._parts.editor.project.asset(asset_id)
+        job = self._results.recipe_of(asset.path) if asset is not None else None
+        if job is None:
+            self._parts.editor.refused.emit("Its settings are not known any more.", "")
+        else:
+            self.use_again(job)

@@ -1,6 +1,7 @@
 """The pictures that generating starts from: files, media of the bin, frames of the timeline."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from PySide6.QtWidgets import QFileDialog
@@ -8,6 +9,7 @@ from PySide6.QtWidgets import QFileDialog
 from desktop.imports import same_medium
 from desktop.parts import Parts
 from desktop.states import active
+from engine.jobs import SourcePicture
 from engine.timeline import edits
 from engine.timeline.model import Asset, Clip, TrackKind
 from engine.timeline.time import ZERO, Time
@@ -51,6 +53,15 @@ class Pictures:
             then(picture_of(asset, ZERO))
 
         self._parts.importer.bring(list(paths), came)
+
+    def find(self, source: SourcePicture, then: Then) -> None:
+        """What a job was given: of Media, or brought in again."""
+        assets = self._parts.editor.project.assets
+        asset = next((one for one in assets if one.path == source.path), None)
+        if asset is not None and asset.facts.video is not None:
+            then(picture_of(asset, source.time))
+        else:
+            self.bring((source.path,), lambda given: then(replace(given, time=source.time)))
 
     def of_bin(self, ids: tuple[str, ...]) -> PictureGiven | None:
         """The first of some media that has a picture."""

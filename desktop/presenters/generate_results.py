@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from desktop import generating
 from desktop.generating import Landing
@@ -10,6 +10,7 @@ from desktop.imports import same_medium
 from desktop.job_entry import Entry
 from desktop.landings import Landings
 from desktop.parts import Parts
+from desktop.recipes import Recipes
 from engine.jobs import GenerateJob
 from engine.timeline import edits
 from engine.timeline.model import Asset, Clip, Project, new_id
@@ -19,28 +20,49 @@ from engine.worker.messages import Event, Probed
 class GenerateResults(QObject):
     """Takes in what finished jobs have made, whether or not the panel is open."""
 
+    changed = Signal()  # which places are taken, or which results are on their way
+
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.window)
         self._parts = parts
         self._landings = Landings(parts.folders.data)
+        self._recipes = Recipes(parts.folders.data)
+        self._arriving: set[str] = set()  # jobs that are done and whose files are being read
         parts.queue.finished.connect(self._finished)
 
     def place(self, job: str, landing: Landing) -> None:
         """Says where the result of a job goes; without it, into Media."""
         self._landings.put(job, landing)
+        self.changed.emit()
+
+    def place_of(self, job: str) -> Landing | None:
+        """Where the result of a job will go; None for Media."""
+        return self._landings.get(job)
+
+    def recipe_of(self, path: str) -> GenerateJob | None:
+        """What a file was generated with; None where it is not known."""
+        return self._recipes.get(path)
+
+    def is_arriving(self, job: str) -> bool:
+        """Whether a job is done and its result not yet where it goes."""
+        return job in self._arriving
 
     def _finished(self, job_id: str) -> None:
         entry = self._parts.queue.entry(job_id)
         if entry is None or not isinstance(entry.job, GenerateJob) or entry.result is None:
             return
+        self._recipes.put(entry.job)
         path = entry.result.output
         found = entry
+        self._arriving.add(job_id)
 
         def answer(event: Event) -> None:
+            self._arriving.discard(job_id)
             if isinstance(event, Probed):
                 self._arrived(found, path, event)
             else:
                 self._parts.tell("error", f"{Path(path).name} cannot be read.")
+            self.changed.emit()
 
         self._parts.importer.facts(path, answer)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QUrl
+from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage
 
 from desktop.generate_price import generate_line
@@ -12,6 +12,7 @@ from desktop.parts import Parts
 from desktop.presenters.media import show_in_folder
 from desktop.wording import duration_text, size_text
 from engine.errors import EffectError, WeightsError
+from engine.generation import Mode
 from engine.jobs import DownloadJob, EffectJob, ExportJob, GenerateJob, Job
 from engine.planning import estimate
 from engine.timeline.effects import kind
@@ -45,6 +46,8 @@ def icon_of(job: Job) -> str:
 
 class QueuePresenter(QObject):
     """Shows the rows, carries out what the person wants of them."""
+
+    again_requested = Signal(object)  # GenerateJob whose settings are wanted again
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.window)
@@ -118,6 +121,7 @@ class QueuePresenter(QObject):
         panel.details_requested.connect(self._details)
         panel.show_requested.connect(self._show_result)
         panel.folder_requested.connect(lambda job_id: self._with_file(job_id, show_in_folder))
+        panel.again_requested.connect(self._again)
         panel.copy_requested.connect(lambda job_id: self._with_file(job_id, copy_file))
         panel.move_requested.connect(queue.move)
         panel.pause_requested.connect(lambda on: queue.pause() if on else queue.resume())
@@ -132,8 +136,16 @@ class QueuePresenter(QObject):
             models = job.models if isinstance(job, EffectJob) else (job.models,)
             families = [one.family for one in models]
             self._parts.engines.weights_wanted.emit(families[0] if families else "")
+        elif key == "again":
+            self._again(job_id)
         else:
             self._parts.queue.retry(job_id)
+
+    def _again(self, job_id: str) -> None:
+        """Opens Generate with what a job was made with."""
+        entry = self._parts.queue.entry(job_id)
+        if entry is not None and isinstance(entry.job, GenerateJob):
+            self.again_requested.emit(entry.job)
 
     def _row(self, entry: Entry) -> JobRow:
         job, state = entry.job, SHOWN[entry.state]
@@ -144,6 +156,8 @@ class QueuePresenter(QObject):
             lacks = entry.kind == WeightsError.__name__ and runs_models
             remedies = (("weights", "Look at weights"),) if lacks else ()
             remedies += (("retry", "Retry"),)
+            if isinstance(job, GenerateJob) and job.mode is not Mode.VIDEO:
+                remedies += (("again", "Change settings…"),)
         message = f"{entry.message} {entry.hint}".strip()
         return JobRow(
             id=entry.id,
@@ -163,6 +177,7 @@ class QueuePresenter(QObject):
             remedies=remedies,
             has_details=bool(entry.details),
             can_show=isinstance(job, EffectJob) and bool(job.clip),
+            can_repeat=isinstance(job, GenerateJob) and job.mode is not Mode.VIDEO,
             file=entry.result.output if entry.result is not None and not is_download else "",
         )
 

@@ -1,6 +1,6 @@
 """The timeline: edits of gestures, selection, playhead, tools, its menu."""
 
-from PySide6.QtCore import QObject, QPoint
+from PySide6.QtCore import QObject, QPoint, Signal
 from PySide6.QtWidgets import QMenu
 
 from desktop.parts import Parts
@@ -16,6 +16,8 @@ EMPTY_MENU = ("file.import", "", "timeline.mark_in", "timeline.mark_out", "timel
 
 class TimelinePresenter(QObject):
     """Gives the timeline its values and takes its edits."""
+
+    again_requested = Signal(str)  # the settings that a generated medium was made with
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.window)
@@ -84,5 +86,10 @@ class TimelinePresenter(QObject):
                 menu.addAction(self._parts.actions[name])
             else:
                 menu.addSeparator()
+        clip = self._parts.editor.sequence.clip(clip_id) if clip_id else None
+        asset = self._parts.editor.project.asset(clip.asset) if clip is not None else None
+        if asset is not None and asset.made_by == "generate":
+            menu.addSeparator()
+            menu.addAction("Use its settings again", lambda: self.again_requested.emit(asset.id))
         menu.exec(at)
         menu.deleteLater()

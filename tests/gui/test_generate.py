@@ -9,22 +9,25 @@ from pytestqt.qtbot import QtBot
 
 pytest.importorskip("torch")
 
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+import msgspec
+from PySide6.QtCore import QBuffer, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication
 
 from desktop.app import App
 from desktop.generating import Landing, gap_at, landed
 from desktop.job_entry import State, lane_of
+from desktop.landings import foreseen
 from engine.generation import Mode
-from engine.jobs import GenerateJob
+from engine.jobs import GenerateJob, ModelFiles
 from engine.timeline import edits
 from engine.timeline.edits import Placement
 from engine.timeline.model import (
     Asset,
     Clip,
     MediaFacts,
+    Project,
     Sequence,
     TrackKind,
     VideoFacts,
@@ -32,67 +35,28 @@ from engine.timeline.model import (
     new_project,
 )
 from engine.timeline.time import TimeRange
-from engine.wan_parameters import PARAMETERS
-from engine.worker.messages import Device
+from engine.worker.messages import Device, Failed, Preview, Progress
+from tests.gui.generate_host import (
+    CARD,
+    PATIENCE_MS,
+    ghosts,
+    jobs,
+    link,
+    opened,
+    pictures,
+    running,
+    with_clip,
+    with_weights,
+)
 from tests.support.media import make_video
-from tests.support.wan_checkpoints import write_wan
-from ui.generate import GeneratePanel
-
-PATIENCE_MS = 60_000
-CARD = Device(kind="cuda", name="Test Card", total_bytes=24 << 30, free_bytes=22 << 30)
 
 
 @pytest.fixture
 def app(
     qapp: QApplication, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[App]:
-    """The program with Generate open, and a model that the computer runs itself."""
-    monkeypatch.setenv("REELWRIGHT_HOME", str(tmp_path / "home"))
-    made = App(qapp)
-    made.parts.settings.change(neural_on_cpu=True, export_folder=str(tmp_path / "out"))
-    made.parts.window.resize(1440, 900)
-    made.parts.window.show()
-    made.begin([])
-    qtbot.waitUntil(lambda: made.parts.engines.computer is not None, timeout=PATIENCE_MS)
-    yield made
-    made.close()
-    made.parts.window.hide()
-    made.parts.window.deleteLater()
-    made.deleteLater()
-
-
-def opened(app: App) -> GeneratePanel:
-    app.parts.actions["view.generate"].trigger()
-    assert app.parts.window.is_generate_shown()
-    return app.parts.window.generate
-
-
-def with_weights(app: App, qtbot: QtBot, folder: Path, kind: str = "t2v") -> None:
-    app.parts.weights.add_folder(write_wan(folder, kind))
-    qtbot.waitUntil(lambda: not app.parts.weights.is_scanning, timeout=PATIENCE_MS)
-
-
-def with_clip(app: App, qtbot: QtBot, tmp_path: Path) -> Clip:
-    path = make_video(tmp_path / "clip.mp4", 25, size=(64, 48))
-    app.parts.window.files_dropped.emit((str(path),), "viewer")
-    qtbot.waitUntil(lambda: bool(pictures(app)), timeout=PATIENCE_MS)
-    return pictures(app)[0]
-
-
-def pictures(app: App) -> list[Clip]:
-    tracks = app.parts.editor.sequence.tracks
-    return [clip for one in tracks if one.kind is TrackKind.VIDEO for clip in one.clips]
-
-
-def jobs(app: App) -> list[GenerateJob]:
-    found = [entry.job for entry in app.parts.queue.entries]
-    return [one for one in found if isinstance(one, GenerateJob)]
-
-
-def link(panel: GeneratePanel, fault: str, text: str) -> QPushButton:
-    QApplication.processEvents()  # what a layout has just been given is shown later
-    buttons = panel.size_rows.faults()[fault].findChildren(QPushButton)
-    return next(one for one in buttons if one.text() == text and not one.isHidden())
+    with running(qapp, qtbot, tmp_path, monkeypatch) as made:
+        yield made
 
 
 def test_generate_takes_the_place_of_queue_and_inspector(app: App) -> None:
@@ -176,13 +140,6 @@ def test_presets_fill_the_fold_and_a_change_is_custom(app: App) -> None:
     assert app.generate.form.values["steps"] == 20
 
 
-def test_the_fold_has_every_parameter_with_its_help(app: App) -> None:
-    panel = opened(app)
-    for one in PARAMETERS:
-        if one.name != "denoise_strength":  # of a clip made from another
-            assert one.help in panel.advanced.fields[one.name].toolTip()
-
-
 def test_a_distilled_lora_sets_the_run_and_says_so(app: App) -> None:
     panel = opened(app)
     app.generate.add_lora("/w/lightx2v_4step_lora.safetensors")
@@ -224,7 +181,7 @@ def test_pictures_from_the_playhead_loop_and_extend(app: App, qtbot: QtBot, tmp_
     assert first.time == Fraction(1, 5)
     assert panel.slots["first"]._chip.text() == "will be cropped to 832 × 480"
     panel.slots["first"]._chip.click()
-    assert app.generate._means().size == (720, 544)
+    assert app.generate._knowledge.means(app.generate.form, None).size == (720, 544)
     panel.loop.click()
     assert app.generate.form.last == first
     assert app.generate.form.values["context_schedule"] == "uniform_looped"
@@ -288,6 +245,7 @@ def test_a_clip_from_words_lands_at_the_playhead(app: App, qtbot: QtBot, tmp_pat
     app.generate._change("frames", 5)
     app.generate._change("value", ("steps", 2))
     panel.foot.button.click()
+    (ghost,) = ghosts(app)
     qtbot.waitUntil(
         lambda: app.parts.queue.entries[-1].state in (State.DONE, State.FAILED),
         timeout=PATIENCE_MS,
@@ -295,6 +253,8 @@ def test_a_clip_from_words_lands_at_the_playhead(app: App, qtbot: QtBot, tmp_pat
     assert app.parts.queue.entries[-1].message == ""
     qtbot.waitUntil(lambda: len(pictures(app)) == 2, timeout=PATIENCE_MS)
     clip = pictures(app)[-1]
+    assert (clip.start, clip.duration) == (ghost.start, ghost.length)
+    assert ghosts(app) == ()
     assert clip.start == 2
     asset = app.parts.editor.project.asset(clip.asset)
     assert asset is not None
@@ -343,6 +303,156 @@ def test_a_job_leaves_to_the_plan_what_nobody_chose(app: App, qtbot: QtBot, tmp_
     assert row.subject == "A cat"
     assert row.icon == "generate"
     assert row.detail.startswith("On the CPU · about ")
+
+
+# While it is made
+
+
+def queued(app: App, qtbot: QtBot, tmp_path: Path, count: int = 1) -> list[GenerateJob]:
+    """Jobs that wait, for 2 seconds on the timeline."""
+    app.parts.queue.pause()
+    with_weights(app, qtbot, tmp_path / "weights")
+    app.parts.editor.move_playhead(Fraction(2))
+    panel = opened(app)
+    QTest.keyClicks(panel.prompt, "A cat")
+    for _ in range(count):
+        panel.foot.button.click()
+    return jobs(app)
+
+
+def test_a_ghost_stands_where_the_result_will_land(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    with_clip(app, qtbot, tmp_path)  # a second of 25 fps
+    (job,) = queued(app, qtbot, tmp_path)
+    (ghost,) = ghosts(app)
+    editor = app.parts.editor
+    assert ghost.words == "Text to video · waiting"
+    assert (ghost.start, ghost.length) == (2, Fraction(126, 25))  # 81 frames of 16 fps
+    assert ghost.track == editor.sequence.tracks[0].id
+    assert len(pictures(app)) == 1
+    assert editor.undo_stack.count() == 1
+    # a clip is put there meanwhile: the ghost gives way to it, and comes back
+    (clip,) = pictures(app)
+    track = editor.sequence.tracks[0].id
+    moved = Clip(new_id(), clip.asset, clip.source, Fraction(3))
+    editor.apply(
+        "Overwrite",
+        lambda project: edits.on_sequence(
+            project, "", lambda one: edits.overwrite(one, (Placement(track, moved),))
+        ),
+    )
+    (ghost,) = ghosts(app)
+    assert ghost.track != track
+    editor.undo()
+    assert ghosts(app)[0].track == track
+    app.parts.queue.cancel(job.id)
+    assert ghosts(app) == ()
+
+
+def test_ghosts_of_several_jobs_stand_where_each_will_land(
+    app: App, qtbot: QtBot, tmp_path: Path
+) -> None:
+    with_clip(app, qtbot, tmp_path)
+    videos = [t.id for t in app.parts.editor.sequence.tracks if t.kind is TrackKind.VIDEO]
+    made = queued(app, qtbot, tmp_path, len(videos) + 2)
+    found = ghosts(app)
+    assert [one.id for one in found] == [one.id for one in made]
+    assert [one.track for one in found] == [*videos, "", ""]
+    assert [one.coming for one in found] == [0] * len(videos) + [1, 2]
+    app.parts.queue.move(made[-1].id, 0)
+    assert ghosts(app)[0].id == made[-1].id
+    assert ghosts(app)[0].track == videos[0]
+    app.parts.window.queue.remove_requested.emit(made[0].id)
+    app.parts.queue.remove(made[0].id)
+    assert made[0].id not in [one.id for one in ghosts(app)]
+
+
+def test_a_ghost_tells_of_its_job_and_goes_with_it(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    (job,) = queued(app, qtbot, tmp_path)
+    queue = app.parts.queue
+    lane = queue._lanes["gpu"]
+    entry = queue.entry(job.id)
+    assert entry is not None
+    queue._change(entry, state=State.RUNNING)
+    lane.running = job.id
+    came = Progress(job=job.id, stage="denoise", done=21, total=50, stages=("denoise",))
+    queue._take("gpu", lane.generation, came)
+    assert ghosts(app)[0].words == "Text to video 42 %"
+    assert ghosts(app)[0].picture is None
+    buffer = QBuffer()
+    picture = QImage(104, 60, QImage.Format.Format_RGB32)
+    picture.fill(QColor(200, 40, 40))
+    assert picture.save(buffer, "JPEG")
+    preview = Preview(job=job.id, jpeg=bytes(buffer.data().data()), label="Step 21")
+    queue._take("gpu", lane.generation, preview)
+    shown = ghosts(app)[0].picture
+    assert shown is not None
+    assert (shown.width(), shown.height()) == (104, 60)
+    app.parts.timeline.ghost_requested.emit(job.id)
+    assert app.parts.window.is_queue_shown()
+    queue._take("gpu", lane.generation, Failed(job=job.id, message="No.", kind="EffectError"))
+    assert ghosts(app) == ()
+    queue.retry(job.id)
+    assert ghosts(app)[0].words == "Text to video · waiting"
+
+
+def test_a_ghost_is_there_after_a_restart(
+    app: App, qapp: QApplication, qtbot: QtBot, tmp_path: Path
+) -> None:
+    (job,) = queued(app, qtbot, tmp_path)
+    before = ghosts(app)
+    path = tmp_path / "film.reel"
+    assert app.parts.editor.save(path)
+    app.parts.queue.save()
+    again = App(qapp)
+    try:
+        assert ghosts(again) == ()  # of another project
+        again.projects.open(path)
+        qtbot.waitUntil(lambda: bool(ghosts(again)), timeout=PATIENCE_MS)
+        assert ghosts(again) == before
+        assert ghosts(again)[0].id == job.id
+    finally:
+        again.close()
+        again.parts.window.deleteLater()
+        again.deleteLater()
+
+
+def test_a_gap_that_is_gone_has_no_ghost() -> None:
+    sequence = _sequence((0, 4), (6, 8))
+    project = Project(sequences=(sequence,), is_set_up=True)
+    track = sequence.tracks[0].id
+    place = Landing(sequence=sequence.id, at=Fraction(4), track=track, room=Fraction(2))
+    targets = frozenset({track})
+    job = _job(81)
+    found = foreseen(project, [(job, place)], targets, Fraction(5))[job.id]
+    assert (found.track, found.clip.start, found.clip.duration) == (track, 4, 2)
+    filler = Clip(new_id(), "a", TimeRange(Fraction(0), Fraction(1)), Fraction(5))
+    filled = edits.overwrite(sequence, (Placement(track, filler),))
+    gone = Project(sequences=(filled,), is_set_up=True)
+    assert foreseen(gone, [(job, place)], targets, Fraction(5)) == {}
+    elsewhere = Landing(sequence="another", at=Fraction(4))
+    assert foreseen(project, [(job, elsewhere)], targets, Fraction(5)) == {}
+
+
+def test_a_picture_to_be_is_as_long_as_stills_are() -> None:
+    sequence = _sequence((0, 4))
+    place = Landing(sequence=sequence.id, at=Fraction(4))
+    job = msgspec.structs.replace(_job(1), mode=Mode.STILL, output="/m/a.png")
+    project = Project(sequences=(sequence,), is_set_up=True)
+    found = foreseen(project, [(job, place)], frozenset({sequence.tracks[0].id}), Fraction(5))
+    assert found[job.id].clip.duration == 5
+
+
+def _job(frames: int) -> GenerateJob:
+    return GenerateJob(
+        mode=Mode.TEXT,
+        prompt="A cat",
+        width=832,
+        height=480,
+        frames=frames,
+        models=ModelFiles(family="wan2.1-t2v-1.3b", files={}),
+        output="/m/a.mp4",
+        cache="/m",
+    )
 
 
 # Where results land

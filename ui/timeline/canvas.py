@@ -24,6 +24,7 @@ from ui.timeline import keyboard, overlays
 from ui.timeline.clips import ClipPainter
 from ui.timeline.dragging import DropTarget
 from ui.timeline.geometry import RULER, TOP, total_height
+from ui.timeline.ghosts import Ghost, ghost_area, ghost_at
 from ui.timeline.hand import Hand, clip_area
 from ui.timeline.hits import Hit
 from ui.timeline.painting import Painting
@@ -51,6 +52,8 @@ class Canvas(QWidget):
     scroll_requested = Signal(float, float)  # by pixels
     zoom_requested = Signal(float, float)  # factor, x to keep where it is
     reveal_requested = Signal(str)  # clip
+    ghost_requested = Signal(str)  # the job of a clip that is being made
+    ghost_menu_requested = Signal(str, QPoint)
     focus_moved = Signal(str)  # clip that the keyboard is at, or ""
 
     def __init__(self, scene: Scene, parent: QWidget | None = None) -> None:
@@ -111,6 +114,15 @@ class Canvas(QWidget):
         if area is not None:
             self.refresh(area)
 
+    def refresh_ghost(self, ghost: Ghost) -> None:
+        area = ghost_area(self.scene, ghost)
+        if area is not None:
+            self.refresh(area.adjusted(-2, -2, 2, 2))
+
+    def _ghost_at(self, spot: QPointF) -> Ghost | None:
+        """The clip that is being made under a point, unless a clip lies there too."""
+        return None if self.hand.hit(spot).clip else ghost_at(self.scene, spot)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         dpr = self.devicePixelRatioF()
         size = (QRectF(self.rect()).size() * dpr).toSize()
@@ -149,10 +161,16 @@ class Canvas(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self._focus_clip("")
+        ghost = self._ghost_at(event.position())
+        if ghost is not None and event.button() is Qt.MouseButton.LeftButton:
+            self.ghost_requested.emit(ghost.id)
+            return
         self.hand.press(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self.hand.move(event)
+        if not event.buttons() and self._ghost_at(event.position()) is not None:
+            self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self.hand.release(event)
@@ -196,6 +214,10 @@ class Canvas(QWidget):
             spot = QPointF(8, TOP) if area is None else area.topLeft() + QPointF(14, 26)
             self.menu_requested.emit(self.painting.focus, self.mapToGlobal(spot.toPoint()))
             return
+        ghost = self._ghost_at(QPointF(event.pos()))
+        if ghost is not None:
+            self.ghost_menu_requested.emit(ghost.id, event.globalPos())
+            return
         under = self.hand.hit(QPointF(event.pos()))
         if under.clip and under.clip not in self.scene.selection:
             self.hand.select(under.clip, False)
@@ -221,7 +243,8 @@ class Canvas(QWidget):
         under = self.hand.hit(spot)
         clip = scene.sequence.clip(under.clip) if under.clip else None
         if clip is None:
-            return ""
+            ghost = ghost_at(scene, spot)
+            return "" if ghost is None else f"{ghost.words}. {ghost.subject}"
         asset = scene.asset(clip)
         name = clip.name or (asset.name if asset is not None else "")
         return f"{name} is not where it was." if clip.asset in scene.missing else name

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from msgspec.structs import replace
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import (
     QColor,
@@ -16,20 +15,20 @@ from PySide6.QtGui import (
 )
 
 from engine.timeline.model import Asset, Clip, TrackKind
-from engine.timeline.time import ZERO, TimeRange
 from ui import theme
 from ui.timeline.geometry import Row, badge_form
+from ui.timeline.ghosts import Ghost
 from ui.timeline.labels import elided, paint_badge, text_width
 from ui.timeline.pictures import Waves, paint_filmstrip
 from ui.timeline.states import (
     FAILED,
-    MAKING,
     ClipState,
     Thumbnails,
     Waveforms,
 )
 
 RADIUS = 4
+GHOSTLY = 0.6  # how much shows of the pictures of clips that are not there yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,8 @@ class ClipPainter:
         self.painted += 1
         dpr = painter.device().devicePixelRatio()
         kind = "v" if row.kind is TrackKind.VIDEO else "a"
-        if state.name == MAKING or showing.ghost:
-            self._paint_ghost(painter, clip, asset, row, box, exposed, px_per_second, state)
+        if showing.ghost:
+            self._paint_dropping(painter, clip, asset, row, box, exposed, px_per_second)
             return
         strip = float(row.strip) if box.height() > row.strip + 8 else 0.0
         body = box.adjusted(0, strip, 0, 0)
@@ -205,7 +204,7 @@ class ClipPainter:
             spot = QPointF(round(body.center().x()) - 8, round(body.center().y()) - 8)
             painter.drawPixmap(spot, theme.pixmap("error", "error", 16, scale))
 
-    def _paint_ghost(
+    def _paint_dropping(
         self,
         painter: QPainter,
         clip: Clip,
@@ -214,28 +213,17 @@ class ClipPainter:
         box: QRectF,
         exposed: tuple[float, float],
         px_per_second: float,
-        state: ClipState,
     ) -> None:
-        """A clip that is not there yet: being dropped, or being made."""
+        """A clip that is not there yet, since it is still dragged."""
         dpr = painter.device().devicePixelRatio()
         painter.fillRect(box, theme.colour("accent_tint"))
         body = box.adjusted(0, row.strip, 0, 0)
-        making = state.name == MAKING
-        done = body.width() * state.fraction
-        if making:
-            painter.setOpacity(0.55)
-            painter.fillRect(
-                QRectF(box.left(), box.top(), done, box.height()), theme.colour("accent_line")
-            )
-            painter.setOpacity(1.0)
         painter.save()
         painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
         if asset is not None and row.kind is TrackKind.VIDEO:
-            painter.setOpacity(0.6)
-            whole = replace(clip, source=TimeRange(ZERO, clip.source.duration)) if making else clip
-            most = 1 if making else 10_000  # the latest preview of what is being made
+            painter.setOpacity(GHOSTLY)
             paint_filmstrip(
-                painter, whole, asset, body, exposed, px_per_second, dpr, self.thumbnails, most
+                painter, clip, asset, body, exposed, px_per_second, dpr, self.thumbnails
             )
         wave = self.waveforms(clip.asset) if row.kind is TrackKind.AUDIO else None
         if wave is not None:
@@ -243,16 +231,26 @@ class ClipPainter:
             tokens = ("accent_line", "accent")
             self.waves.paint(painter, clip, wave, body, exposed, px_per_second, dpr, tokens)
         painter.restore()
-        name = clip.name or (asset.name if asset is not None else "")
-        if making:
-            name = f"{state.badge or name} {round(state.fraction * 100)} %"
-        if box.width() >= 32:
-            painter.setFont(theme.font("small", 500))
-            painter.setPen(theme.colour("accent"))
-            room = int(box.width() - 12)
-            where = QRectF(box.left() + 8, box.top(), room, row.strip)
-            painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, elided(name, "small", 500, room))
-        dashed_frame(painter, box, "accent")
+        _name_ghost(painter, row, box, clip.name or (asset.name if asset is not None else ""))
+
+    def paint_making(self, painter: QPainter, row: Row, box: QRectF, ghost: Ghost) -> None:
+        """A clip that is not there yet, since a job makes it: filled as far as the job is."""
+        painter.fillRect(box, theme.colour("accent_tint"))
+        if not ghost.note:
+            done = QRectF(box.left(), box.top(), box.width() * ghost.fraction, box.height())
+            painter.setOpacity(0.55)
+            painter.fillRect(done, theme.colour("accent_line"))
+            painter.setOpacity(1.0)
+        body = box.adjusted(0, row.strip, 0, 0)
+        picture = ghost.picture
+        if picture is not None and not picture.isNull() and body.height() >= 8:
+            painter.save()
+            painter.setClipRect(body, Qt.ClipOperation.IntersectClip)
+            painter.setOpacity(GHOSTLY)
+            width = body.height() * picture.width() / picture.height()
+            painter.drawImage(QRectF(body.left(), body.top(), width, body.height()), picture)
+            painter.restore()
+        _name_ghost(painter, row, box, ghost.words)
 
     def _round(self, painter: QPainter, box: QRectF, showing: Showing, dpr: float) -> None:
         """Rounds the corners off and draws the edge."""
@@ -308,6 +306,17 @@ def _failed_spans(
         for start, end, name in state.spans
         if name == FAILED
     ]
+
+
+def _name_ghost(painter: QPainter, row: Row, box: QRectF, name: str) -> None:
+    """Name and edge of a clip that is not there yet."""
+    if box.width() >= 32:
+        painter.setFont(theme.font("small", 500))
+        painter.setPen(theme.colour("accent"))
+        room = int(box.width() - 12)
+        where = QRectF(box.left() + 8, box.top(), room, row.strip)
+        painter.drawText(where, Qt.AlignmentFlag.AlignVCenter, elided(name, "small", 500, room))
+    dashed_frame(painter, box, "accent")
 
 
 def dashed_frame(painter: QPainter, box: QRectF, token: str) -> None:

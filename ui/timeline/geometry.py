@@ -84,12 +84,15 @@ class Row:
         return STRIP[self.kind]
 
 
-def layout(sequence: Sequence, heights: Mapping[str, int]) -> tuple[Row, ...]:
-    """The rows from the top: picture tracks, the topmost first, a gap, sound tracks."""
+def layout(sequence: Sequence, heights: Mapping[str, int], coming: int = 0) -> tuple[Row, ...]:
+    """The rows from the top: picture tracks, the topmost first, a gap, sound tracks.
+
+    Above them is room for `coming` picture tracks that are not there yet.
+    """
     videos = [track for track in sequence.tracks if track.kind is TrackKind.VIDEO]
     audios = [track for track in sequence.tracks if track.kind is TrackKind.AUDIO]
     rows: list[Row] = []
-    top = 0
+    top = coming * DEFAULT_HEIGHT[TrackKind.VIDEO]
     for number, track in reversed(list(enumerate(videos, 1))):
         height = heights.get(track.id, DEFAULT_HEIGHT[track.kind])
         rows.append(Row(track.id, track.kind, f"V{number}", top, height, number % 2 == 1))
@@ -101,6 +104,28 @@ def layout(sequence: Sequence, heights: Mapping[str, int]) -> tuple[Row, ...]:
         rows.append(Row(track.id, track.kind, f"A{number}", top, height, number % 2 == 1))
         top += height
     return tuple(rows)
+
+
+def coming_rows(sequence: Sequence, coming: int) -> tuple[Row, ...]:
+    """The rows of picture tracks that are not there yet, «+1» the lowest, from the top."""
+    there = sum(track.kind is TrackKind.VIDEO for track in sequence.tracks)
+    height = DEFAULT_HEIGHT[TrackKind.VIDEO]
+    return tuple(
+        Row(
+            coming_id(number),
+            TrackKind.VIDEO,
+            f"V{there + number}",
+            (coming - number) * height,
+            height,
+            (there + number) % 2 == 1,
+        )
+        for number in range(coming, 0, -1)
+    )
+
+
+def coming_id(number: int) -> str:
+    """What stands for the id of a track that is not there yet."""
+    return f"+{number}"
 
 
 def total_height(rows: tuple[Row, ...]) -> int:

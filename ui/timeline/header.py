@@ -345,6 +345,7 @@ class Heads(QWidget):
         width = self.width()
         shift = TOP - self._scene.scroll_y
         before: Row | None = None
+        self._paint_coming(painter, shift)
         for row in self._scene.rows:
             if before is not None and row.top > before.bottom:
                 gap = QRectF(0, shift + before.bottom, width, GAP)
@@ -360,6 +361,20 @@ class Heads(QWidget):
         painter.fillRect(0, RULER, width, LANE, theme.colour("app"))
         painter.fillRect(0, TOP - 1, width, 1, line)
         painter.fillRect(width - 1, 0, 1, self.height(), theme.colour("app"))
+
+    def _paint_coming(self, painter: QPainter, shift: int) -> None:
+        """What says that a track will be made for a clip that is being made."""
+        for row in self._scene.coming:
+            top = shift + row.top
+            painter.setPen(theme.colour("text3"))
+            painter.setFont(theme.font("micro", 600))
+            badge = QRectF(8, top + 10, 28, 20)
+            painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, row.label)
+            painter.setFont(theme.font("body"))
+            name = QRectF(44, top + 10, self.width() - 52, 20)
+            painter.drawText(name, Qt.AlignmentFlag.AlignVCenter, "New track")
+            line = QRectF(0, shift + row.bottom - 1, self.width(), 1)
+            painter.fillRect(line, theme.colour("line"))
 
     def _ask_kind(self) -> None:
         menu = QMenu(self)

@@ -8,6 +8,7 @@ from ui import theme
 from ui.timeline import overlays
 from ui.timeline.clips import ClipPainter, Showing
 from ui.timeline.geometry import GAP, INSET, LANE, RULER, TOP, Row, total_height
+from ui.timeline.ghosts import ghost_row
 from ui.timeline.hits import Hit, Zone, dissolve_span
 from ui.timeline.ruler import bar_pieces, paint_lane, paint_ruler, whole
 from ui.timeline.scene import Scene
@@ -72,6 +73,7 @@ class Painting:
         if scene.is_empty and not scene.preview.dropping:
             self._paint_empty(painter, width)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_making(painter, edges)
         for row, track, index in late:
             self._paint_clip(painter, row, track, index, edges)
         for row in rows:
@@ -90,7 +92,7 @@ class Painting:
         painter.fillRect(QRectF(left, 0, width, height), theme.colour("track"))
         line = theme.colour("line")
         before: Row | None = None
-        for row in self.scene.rows:
+        for row in (*self.scene.coming, *self.scene.rows):
             if row.alternate:
                 ground = QRectF(left, row.top, width, row.height)
                 painter.fillRect(ground, theme.colour("track_alt"))
@@ -138,6 +140,15 @@ class Painting:
         if small:
             ground = "track_alt" if row.alternate else "track"
             self.clips.paint_small(painter, row, small, ground)
+
+    def _paint_making(self, painter: QPainter, edges: tuple[float, float]) -> None:
+        """Clips that jobs still make, where they will land."""
+        scene = self.scene
+        for ghost in scene.ghosts:
+            row = ghost_row(scene, ghost)
+            left, right = scene.scale.x(ghost.start), scene.scale.x(ghost.end)
+            if row is not None and left < edges[1] and right > edges[0]:
+                self.clips.paint_making(painter, row, self.box(row, left, right), ghost)
 
     def _strength(self, clip: Clip, track: Track) -> float:
         """How much of a clip shows."""

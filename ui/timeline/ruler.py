@@ -10,7 +10,7 @@ from engine.timeline.model import Sequence, TrackKind
 from engine.timeline.time import Time, TimeRange, time_of, timecode
 from ui import theme
 from ui.timeline.geometry import LANE, RULER, TOP, Scale, Spans, ruler_steps
-from ui.timeline.states import FAILED, FRESH, MAKING, RUNNING, SEVERITY, STALE, ClipState
+from ui.timeline.states import FAILED, FRESH, RUNNING, SEVERITY, STALE, ClipState
 
 HEAD_WIDTH, HEAD_HEIGHT = 14, 16  # of the playhead
 BRACKET = 6
@@ -83,7 +83,7 @@ def bar_pieces(
         for index in spans.within(track, *seconds):
             clip = track.clips[index]
             state = states.get(clip.id)
-            if state is None or not state.name or state.name == MAKING:
+            if state is None or not state.name:
                 continue
             if state.spans and state.name != RUNNING:
                 pieces += [

@@ -6,7 +6,8 @@ from fractions import Fraction
 
 from engine.timeline.model import Asset, Clip, Project, Sequence, new_project
 from engine.timeline.time import ZERO, Time, TimeRange
-from ui.timeline.geometry import Row, Scale, Spans, layout
+from ui.timeline.geometry import Row, Scale, Spans, coming_rows, layout
+from ui.timeline.ghosts import Ghost
 from ui.timeline.states import ClipState
 
 START_ZOOM = 80.0  # pixels a second
@@ -70,6 +71,7 @@ class Scene:
         self.targets: frozenset[str] = frozenset()
         self.states: Mapping[str, ClipState] = {}
         self.missing: frozenset[str] = frozenset()
+        self.ghosts: tuple[Ghost, ...] = ()
         self.playhead: Time = ZERO
         self.heights: dict[str, int] = {}
         self.snapping = True
@@ -80,6 +82,7 @@ class Scene:
         self.spans = Spans()
         self.assets: dict[str, Asset] = {}
         self.rows: tuple[Row, ...] = ()
+        self.coming: tuple[Row, ...] = ()  # of tracks that ghosts will make
         self.arrange()
 
     @property
@@ -93,8 +96,10 @@ class Scene:
         return self.preview.sequence or self.actual
 
     def arrange(self) -> None:
-        """Rows and assets anew, after the project or a height changed."""
-        self.rows = layout(self.actual, self.heights)
+        """Rows and assets anew, after the project, a height or the ghosts changed."""
+        coming = max((one.coming for one in self.ghosts), default=0)
+        self.rows = layout(self.actual, self.heights, coming)
+        self.coming = coming_rows(self.actual, coming)
         self.assets = {asset.id: asset for asset in self.project.assets}
 
     def asset(self, clip: Clip) -> Asset | None:
@@ -105,4 +110,10 @@ class Scene:
 
     @property
     def is_empty(self) -> bool:
-        return not any(track.clips for track in self.sequence.tracks)
+        """Whether nothing stands on it, nor will."""
+        return not self.ghosts and not any(track.clips for track in self.sequence.tracks)
+
+    @property
+    def end(self) -> Time:
+        """Where the last clip ends, or the last that is being made."""
+        return max((self.actual.duration, *(one.end for one in self.ghosts)))

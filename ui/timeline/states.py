@@ -9,10 +9,9 @@ from typing import Protocol, TypeAlias
 from PySide6.QtGui import QImage
 
 FRESH, STALE, RUNNING, FAILED = "fresh", "stale", "running", "failed"
-MAKING = "making"  # the clip itself is still being made
 
 # From the harmless to the one that wants attention: where clips lie over another, the last wins.
-SEVERITY = {FRESH: 0, MAKING: 1, RUNNING: 1, STALE: 2, FAILED: 3}
+SEVERITY = {FRESH: 0, RUNNING: 1, STALE: 2, FAILED: 3}
 
 
 @dataclass(frozen=True)

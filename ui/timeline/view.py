@@ -21,6 +21,7 @@ from ui.timeline.geometry import (
     zoom_position,
 )
 from ui.timeline.gestures import Wish, marked_in, marked_out, wish, with_work_area
+from ui.timeline.ghosts import Ghost
 from ui.timeline.header import Heads, heights_after
 from ui.timeline.scene import Scene
 from ui.timeline.scroll import ROOM, ScrollStrip
@@ -44,6 +45,8 @@ class TimelineView(QWidget):
     facts_requested = Signal(object)  # paths of files that are dragged over it
     hint_changed = Signal(object)  # list of (key, text)
     menu_requested = Signal(str, QPoint)  # clip or "", where on the screen
+    ghost_requested = Signal(str)  # the job of a clip that is being made
+    ghost_menu_requested = Signal(str, QPoint)
     tool_changed = Signal(str)
     snapping_changed = Signal(bool)
     linked_changed = Signal(bool)
@@ -99,6 +102,8 @@ class TimelineView(QWidget):
         target.effect_dropped.connect(self.effect_dropped)
         target.facts_requested.connect(self.facts_requested)
         self.canvas.menu_requested.connect(self.menu_requested)
+        self.canvas.ghost_requested.connect(self.ghost_requested)
+        self.canvas.ghost_menu_requested.connect(self.ghost_menu_requested)
         self.canvas.scroll_requested.connect(self._scroll_by)
         self.canvas.zoom_requested.connect(self._zoom_by)
         self.canvas.reveal_requested.connect(self.reveal)
@@ -158,6 +163,22 @@ class TimelineView(QWidget):
         if states != self._scene.states:
             self._scene.states = dict(states)
             self.canvas.refresh()
+
+    def set_ghosts(self, ghosts: tuple[Ghost, ...]) -> None:
+        """Clips that jobs still make. They are looked at and clicked; no edit knows them."""
+        scene = self._scene
+        before, rows = scene.ghosts, scene.rows
+        if ghosts == before:
+            return
+        scene.ghosts = ghosts
+        scene.arrange()
+        self._measure()
+        if scene.rows != rows or bool(before) != bool(ghosts):
+            self.heads.show_tracks()
+            self.canvas.refresh()
+            return
+        for one in (*before, *ghosts):
+            self.canvas.refresh_ghost(one)
 
     def set_missing(self, asset_ids: frozenset[str]) -> None:
         if frozenset(asset_ids) != self._scene.missing:
@@ -255,7 +276,7 @@ class TimelineView(QWidget):
 
     def _bounds(self) -> tuple[float, float]:
         sequence = self._scene.actual
-        return zoom_bounds(sequence.duration, sequence.rate, self.canvas.width())
+        return zoom_bounds(self._scene.end, sequence.rate, self.canvas.width())
 
     def zoom_in(self) -> None:
         self._zoom_by(ZOOM_STEP, self._anchor())
@@ -270,7 +291,7 @@ class TimelineView(QWidget):
 
     def fit(self) -> None:
         """The whole sequence in view, with a little room after it."""
-        seconds = float(self._scene.actual.duration)
+        seconds = float(self._scene.end)
         if seconds:
             self._zoom(0.95 * self.canvas.width() / seconds, 0.0)
             self._scroll_to(0.0)
@@ -294,8 +315,7 @@ class TimelineView(QWidget):
         least, most = self._bounds()
         if not least <= scene.scale.px_per_second <= most:
             scene.scale = scene.scale.zoomed(min(most, max(least, scene.scale.px_per_second)), 0.0)
-        duration = scene.actual.duration
-        whole = content_width(duration, scene.scale.px_per_second, width)
+        whole = content_width(scene.end, scene.scale.px_per_second, width)
         reach = max(0, round(whole - width), round(scene.scale.offset))
         _set_bar(self._across, reach, width, round(scene.scale.offset))
         room = self.canvas.height() - TOP

@@ -40,6 +40,7 @@ from ui.controls import (
 from ui.engines import EngineState, EngineStates
 from ui.fields import Field, field_for
 from ui.inputs import Choice
+from ui.loras_field import LorasField
 from ui.panels import Fold, Sign, column, row
 
 LABEL = 88
@@ -128,6 +129,7 @@ class EffectCard(QFrame):
     remove_requested = Signal()
     copy_requested = Signal()
     weights_requested = Signal(str)  # engine
+    file_requested = Signal(str)  # for the parameter of that name
 
     def __init__(self, use: EffectUse, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -221,8 +223,8 @@ class EffectCard(QFrame):
                 self._advanced.body.setSpacing(3)
                 self._outer.addWidget(self._advanced)
             place = self._advanced.body
-        field = field_for(parameter, self)
-        is_text = parameter.kind is ParameterKind.TEXT
+        field = self._field(parameter)
+        is_text = parameter.kind in (ParameterKind.TEXT, ParameterKind.LORAS)
         line = LabelledRow(parameter.label, field, "", self, is_stacked=is_text)
         field.changed.connect(
             lambda value, gesture, name=parameter.name: self.value_requested.emit(
@@ -231,6 +233,13 @@ class EffectCard(QFrame):
         )
         self._fields[parameter.name], self._rows[parameter.name] = field, line
         place.addWidget(line)
+
+    def _field(self, parameter: Parameter) -> Field:
+        if parameter.kind is not ParameterKind.LORAS:
+            return field_for(parameter, self)
+        loras = LorasField(self)
+        loras.add_requested.connect(lambda: self.file_requested.emit(parameter.name))
+        return loras
 
     def show_uses(self, uses: list[EffectUse]) -> None:
         """Shows the values that `uses` share; where they differ, «Mixed»."""
@@ -291,7 +300,7 @@ def _known(use: EffectUse) -> tuple[EffectKind | None, Engine | None]:
 
 def _tip(parameter: Parameter, value: Value | None) -> str:
     """«sparse_ratio 2.0: higher is better and slower»."""
-    if parameter.kind is ParameterKind.TEXT:
+    if parameter.kind in (ParameterKind.TEXT, ParameterKind.LORAS):
         return f"{parameter.help}\n{parameter.name}"
     shown = "mixed" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return f"{parameter.help}\n{parameter.name} {shown}"

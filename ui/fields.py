@@ -29,6 +29,11 @@ SEED_END = 2**31
 _gestures = count(1)
 
 
+def next_gesture() -> int:
+    """A number for values that are one undo step."""
+    return next(_gestures)
+
+
 def decimals_of(step: float) -> int:
     """How many places a value with that step is written with."""
     places = 0
@@ -396,5 +401,5 @@ def field_for(parameter: Parameter, parent: QWidget | None = None) -> Field:
             return FlagRow(parameter.label, parent)
         case ParameterKind.SEED:
             return SeedRow(parameter.label, parent)
-        case ParameterKind.TEXT:
+        case _:
             return TextRow(parameter.label, parameter.help, parent)

@@ -12,7 +12,6 @@ from ui.controls import Elided, label, with_help
 from ui.panels import column, row
 
 Numbers = tuple[float, ...]
-MOST_BLOCKS = 200
 
 
 class ListField(QLineEdit):
@@ -137,33 +136,6 @@ def strengths_of(text: str) -> Numbers | None:
     return found if found is not None and all(-10 <= one <= 10 for one in found) else None
 
 
-def blocks_of(text: str) -> tuple[int, ...] | None:
-    """«0-9, 20» as numbers of blocks in order; None where it is no list of them."""
-    found: set[int] = set()
-    for part in (one.strip() for one in text.replace(";", ",").split(",")):
-        if not part:
-            continue
-        ends = re.fullmatch(r"(\d{1,3})(?:\s*[-\u2013]\s*(\d{1,3}))?", part)
-        if not ends:
-            return None
-        first, last = int(ends[1]), int(ends[2] or ends[1])
-        if last < first or last >= MOST_BLOCKS:
-            return None
-        found |= set(range(first, last + 1))
-    return tuple(sorted(found))
-
-
 def number_words(numbers: Numbers) -> str:
     """Numbers as they are typed: «6, 6, 1»."""
     return ", ".join(f"{one:g}" for one in numbers)
-
-
-def block_words(blocks: Numbers) -> str:
-    """Numbers of blocks as they are typed, runs of them together: «0-9, 20»."""
-    runs: list[list[int]] = []
-    for one in map(int, blocks):
-        if runs and one == runs[-1][1] + 1:
-            runs[-1][1] = one
-        else:
-            runs.append([one, one])
-    return ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in runs)

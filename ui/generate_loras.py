@@ -5,6 +5,7 @@ from dataclasses import replace
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
+from engine.lora_words import block_words, blocks_of
 from ui.controls import Elided, icon_button, label, push_button, with_help
 from ui.fields import NumberField
 from ui.generate_columns import Columns
@@ -12,8 +13,6 @@ from ui.generate_form import LoraGiven
 from ui.generate_lists import (
     ListField,
     ListRow,
-    block_words,
-    blocks_of,
     number_words,
     strengths_of,
 )

@@ -49,6 +49,7 @@ class Inspector(QFrame):
     render_requested = Signal(object, bool)  # clip ids, all stale ones
     cancel_requested = Signal(object)  # clip ids
     weights_requested = Signal(str)  # engine
+    file_requested = Signal(object, str)  # Targets, parameter: the person wants to add a file
     compare_requested = Signal()
     transform_shown = Signal(bool)  # the Transform fold is open: show handles
 
@@ -249,6 +250,7 @@ class Inspector(QFrame):
         )
         card.engine_requested.connect(lambda name: self.engine_requested.emit(targets, name))
         card.weights_requested.connect(self.weights_requested)
+        card.file_requested.connect(lambda name: self.file_requested.emit(targets, name))
         card.enable_requested.connect(lambda on: self.effect_enable_requested.emit(targets, on))
         card.reset_requested.connect(lambda: self.effect_reset_requested.emit(targets))
         card.remove_requested.connect(lambda: self.effect_remove_requested.emit(targets))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QEventLoop, Qt
 from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import (
+    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -53,6 +54,12 @@ def _words(text: str, tone: str, parent: QWidget) -> QLabel:
     words = label(text, "body", tone=tone, parent=parent)
     words.setWordWrap(True)
     return words
+
+
+def ask_for_lora(window: Window) -> str:
+    """A file of the person's choice, "" for none."""
+    kinds = "LoRA (*.safetensors);;All files (*)"
+    return QFileDialog.getOpenFileName(window, "Add a LoRA", "", kinds)[0]
 
 
 def show_details(window: Window, title: str, entry: Entry) -> None:

@@ -13,6 +13,7 @@ from desktop import generating
 from desktop.generate_again import form_of
 from desktop.generating import Landing, mode_of
 from desktop.parts import Parts
+from desktop.presenters.dialogs import ask_for_lora
 from desktop.presenters.generate_ghosts import GenerateGhosts
 from desktop.presenters.generate_jobs import GenerateJobs
 from desktop.presenters.generate_knowledge import Knowledge
@@ -260,9 +261,7 @@ class GeneratePresenter(QObject):
         self.show()
 
     def _add_lora(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self._parts.window, "Add a LoRA", "", "LoRA (*.safetensors);;All files (*)"
-        )
+        path = ask_for_lora(self._parts.window)
         if path:
             self.add_lora(path)
 

@@ -1,6 +1,7 @@
 """The inspector: effects, transform and sound of the selected clips, their price and Render."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from PySide6.QtCore import QObject
 from desktop import effects
 from desktop.job_entry import IS_ACTIVE, State
 from desktop.parts import Parts
+from desktop.presenters.dialogs import ask_for_lora
 from desktop.states import active
 from engine.errors import EffectError, WeightsError
 from engine.jobs import EffectJob
@@ -18,6 +20,7 @@ from engine.timeline.effects import EFFECTS, checked, defaults, is_known, kind, 
 from engine.timeline.model import Clip, EffectUse, Sequence, TrackKind
 from engine.timeline.results import result_facts
 from ui.effect_card import UseState
+from ui.loras_field import with_lora
 from ui.notice import Notice
 from ui.timeline.states import STALE
 
@@ -47,6 +50,7 @@ class InspectorPresenter(QObject):
         inspector.render_requested.connect(self.render)
         inspector.cancel_requested.connect(self._cancel)
         inspector.weights_requested.connect(self._get_weights)
+        inspector.file_requested.connect(self._add_file)
         parts.engines.changed.connect(self._show_engines)
         parts.window.bin.effect_requested.connect(self._add_to_selection)
         parts.timeline.effect_dropped.connect(
@@ -229,6 +233,12 @@ class InspectorPresenter(QObject):
         except EffectError as error:
             self._parts.editor.refused.emit(error.message, error.hint)
 
+    def _add_file(self, targets: Targets, name: str) -> None:
+        """Asks for a LoRA and puts it behind those that an effect has."""
+        path = ask_for_lora(self._parts.window)
+        if path:
+            self._change_targets("Add LoRA", targets, partial(_with_lora, name=name, path=path))
+
     def _set_engine(self, targets: Targets, name: str) -> None:
         def change(use: EffectUse) -> EffectUse:
             engine = kind(use.kind).engine(name)
@@ -381,3 +391,8 @@ class InspectorPresenter(QObject):
         family = self._weights_notices.pop(notice.id, None)
         if key == "weights" and family is not None:
             self._parts.engines.weights_wanted.emit(family)
+
+
+def _with_lora(use: EffectUse, name: str, path: str) -> EffectUse:
+    lines = with_lora(str(use.values.get(name, "")), path)
+    return replace(use, values={**use.values, name: lines})

@@ -8,6 +8,7 @@ import msgspec
 
 from engine.generation import Mode, published
 from engine.jobs import EffectJob
+from engine.lora_words import lines_of, read_lora
 from engine.planning.device import DeviceFacts
 from engine.planning.estimates import Estimate
 from engine.planning.ladder import Plan, plans
@@ -127,8 +128,9 @@ def _plan(
 def _wan_plan(job: EffectJob, stage: Stage, device: DeviceFacts, cores: int | None) -> WanPlan:
     family = stage.engine.family
     files = next((one.files for one in job.models if one.family == family), {})
-    loras = str(stage.values["loras"]).splitlines()
+    loras = [read_lora(line).path for line in lines_of(str(stage.values["loras"]))]
     ask = wan_ask(stage, [files.get("transformer", ""), *loras])
+    sizes = {**file_sizes(files), "loras": sum(file_sizes({one: one for one in loras}).values())}
     mode = Mode(stage.engine.mode)
     return wan_plans(
         family,
@@ -139,7 +141,7 @@ def _wan_plan(job: EffectJob, stage: Stage, device: DeviceFacts, cores: int | No
         device=device,
         options=job.options,
         values={**published(mode, family, ask.width, ask.height), **ask.values},
-        sizes=file_sizes(files),
+        sizes=sizes,
         cores=cores,
     )[0]
 

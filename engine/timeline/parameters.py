@@ -32,6 +32,7 @@ class ParameterKind(StrEnum):
     FLAG = "flag"
     SEED = "seed"  # integer, 0 to 2**31 - 1, with a dice
     TEXT = "text"  # words, up to MOST_LETTERS
+    LORAS = "loras"  # text: a line for each, as engine.lora_words reads it
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -215,7 +216,7 @@ def checked_value(parameter: Parameter, value: Value) -> Value:
         case ParameterKind.FLAG:
             if isinstance(value, bool):
                 return value
-        case ParameterKind.TEXT:
+        case ParameterKind.TEXT | ParameterKind.LORAS:
             if isinstance(value, str) and len(value) <= MOST_LETTERS:
                 return value
             if isinstance(value, str):
@@ -245,7 +246,7 @@ def checked_value(parameter: Parameter, value: Value) -> Value:
 
 def parsed(parameter: Parameter, text: str) -> Value:
     """The value written as `text` on a command line. Raises EffectError."""
-    if parameter.kind in (ParameterKind.CHOICE, ParameterKind.TEXT):
+    if parameter.kind in (ParameterKind.CHOICE, ParameterKind.TEXT, ParameterKind.LORAS):
         return checked_value(parameter, text)
     if parameter.kind is ParameterKind.FLAG:
         if text.lower() in WORDS:

@@ -7,7 +7,16 @@ import msgspec
 
 from engine.generation import FRAMES, Mode, published
 from engine.timeline.effect_kinds import Engine, Reach
-from engine.timeline.parameters import Parameter, Value, choice, integer, number, seed, text
+from engine.timeline.parameters import (
+    Parameter,
+    ParameterKind,
+    Value,
+    choice,
+    integer,
+    number,
+    seed,
+    text,
+)
 from engine.wan_parameters import NO_PIXELS, PARAMETERS
 from engine.wan_rules import RATE
 
@@ -39,12 +48,12 @@ NEGATIVE = text(
     lines=2,
     advanced=True,
 )
-LORAS = text(
+LORAS = Parameter(
     "loras",
     "LoRA",
+    ParameterKind.LORAS,
     "",
-    "Files of LoRAs, one in a line, each with its strength: ink.safetensors@0.8.",
-    lines=2,
+    "Files that change the model, a line each: ink.safetensors@0.8, or @1:0-9 in some blocks.",
     advanced=True,
 )
 SIZE = choice(

@@ -20,6 +20,7 @@ from desktop.generating import job_of
 from desktop.job_entry import State
 from engine.generation import NEGATIVE, Mode
 from engine.jobs import GenerateJob, ModelFiles
+from engine.lora_words import block_words, blocks_of
 from engine.timeline.parameters import choice, flag, integer
 from engine.wan_parameters import PARAMETERS
 from engine.wan_rules import latent_frames
@@ -38,7 +39,7 @@ from tests.gui.generate_host import (
 from ui.generate import GeneratePanel
 from ui.generate_advanced import AdvancedFold
 from ui.generate_form import Form, LoraGiven, Means
-from ui.generate_lists import block_words, blocks_of, guidance_of, numbers_of, timesteps_of
+from ui.generate_lists import guidance_of, numbers_of, timesteps_of
 
 
 @pytest.fixture

@@ -24,8 +24,11 @@ from ui.fields import (
     decimals_of,
     field_for,
 )
+from ui.generate_loras import LoraRow
+from ui.generate_prompt import PromptField
 from ui.inputs import Choice, Segments, Switch
 from ui.inspector import Inspector, shared_effects
+from ui.loras_field import LorasField
 from ui.slider import Slider
 
 SECOND = Fraction(1)
@@ -94,6 +97,7 @@ def test_every_parameter_of_the_table_has_its_row(qtbot: QtBot, kind: str, engin
         "flag": FlagRow,
         "seed": SeedRow,
         "text": TextRow,
+        "loras": LorasField,
     }
     for parameter in table.parameters:
         row = card._rows[parameter.name]
@@ -332,3 +336,32 @@ def test_clips_without_a_common_effect_are_not_said_to_have_none(qtbot: QtBot) -
     assert not any(text.startswith("No effects yet") for text in words)
     buttons = [one for one in made.panel.findChildren(QPushButton) if one.isVisible()]
     assert [one.text() for one in buttons] == ["Render 2 clips"]
+
+
+def test_loras_are_rows_to_add_and_take_away(qtbot: QtBot) -> None:
+    use = new_use("restyle", "wan2.1-t2v-1.3b", {"loras": "/a/ink.safetensors@0.5\n/b/x@1:0-3"})
+    made = shown(qtbot, project_with(clip("a", 0, use)), "a")
+    asked: list[str] = []
+    made.panel.file_requested.connect(lambda _targets, name: asked.append(name))
+    (card,) = made.panel.cards()
+    rows = card.findChild(LorasField).findChildren(LoraRow)
+    assert [row.strength.value() for row in rows] == [0.5, 1.0]
+    rows[0].removed.emit()
+    (name, _targets, parameter, value, _key) = made.heard[-1]
+    assert (name, parameter, value) == ("values_requested", "loras", "/b/x@1:0-3")
+    button = next(one for one in card.findChildren(QPushButton) if one.text().startswith("Add"))
+    button.click()
+    assert asked == ["loras"]
+
+
+def test_words_are_typed_in_one_undo_step(qtbot: QtBot) -> None:
+    use = new_use("restyle", "wan2.1-t2v-1.3b", {"prompt": "ink"})
+    made = shown(qtbot, project_with(clip("a", 0, use)), "a")
+    (card,) = made.panel.cards()
+    words = card.findChild(TextRow).findChild(PromptField)
+    assert words.words() == "ink"
+    words.setFocus()
+    QTest.keyClicks(words, "y!")
+    told = [one for one in made.heard if one[0] == "values_requested"]
+    assert [one[3] for one in told] == ["inky", "inky!"]
+    assert told[0][4] == told[1][4]

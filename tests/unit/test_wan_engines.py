@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import EffectError, WeightsError
 from engine.filters.between import between
-from engine.lora_words import lora_of, loras_of
+from engine.lora_words import lora_of, lora_words, loras_of
 from engine.render.keys import Stage, stages
 from engine.render.wan_stage import wan_ask
 from engine.timeline.effects import Value, new_use
@@ -105,20 +105,25 @@ def test_a_distilled_file_keeps_its_own_steps() -> None:
     assert wan_ask(mine, ["/lightx2v_4step_lora.safetensors"]).values["steps"] == 8
 
 
-def test_loras_are_lines_with_strengths(tmp_path: Path) -> None:
+def test_loras_are_lines_with_strengths_and_blocks(tmp_path: Path) -> None:
     (tmp_path / "ink@2.safetensors").touch()
     (tmp_path / "b.safetensors").touch()
     ink, other = tmp_path / "ink@2.safetensors", tmp_path / "b.safetensors"
-    found = loras_of(f"{ink}\n\n  {other}@0.5 \n{other}@1,0.5,-1\n")
-    assert [(one.path, one.strength) for one in found] == [
-        (str(ink), (1.0,)),
-        (str(other), (0.5,)),
-        (str(other), (1.0, 0.5, -1.0)),
+    text = f"{ink}\n\n  {other}@0.5 \n{other}@1,0.5,-1\n{other}@2:0-3, 9"
+    found = loras_of(text)
+    assert [(one.path, one.strength, one.blocks) for one in found] == [
+        (str(ink), (1.0,), ()),
+        (str(other), (0.5,), ()),
+        (str(other), (1.0, 0.5, -1.0), ()),
+        (str(other), (2.0,), (0, 1, 2, 3, 9)),
     ]
+    assert loras_of("\n".join(map(lora_words, found))) == found
     with pytest.raises(WeightsError, match="is not there"):
         lora_of(str(tmp_path / "c.safetensors@1"))
-    with pytest.raises(EffectError, match="no list of numbers"):
+    with pytest.raises(WeightsError, match="strong» is not there"):
         lora_of(f"{other}@strong")
+    with pytest.raises(EffectError, match="no list of blocks"):
+        lora_of(f"{other}@1:9-2")
 
 
 def test_words_of_any_length_but_one() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from engine.generation import AREA, FAMILIES, FRAMES, RATE, Mode, parameter
 from engine.jobs import GenerateJob, LoraChoice, ModelFiles, SourceClip, SourcePicture
 from engine.library.catalog import FAMILIES as KNOWN
 from engine.library.choice import family_files
+from engine.models.wan.experts import FIRST, HIGH, LOW, SECOND, expert_of
 from engine.timeline.parameters import Value, parsed
 from engine.timeline.time import ZERO, TimeRange
 
-PARTS = ("transformer", "text", "image", "vae")
+PARTS = ("transformer", "low", "text", "image", "vae")
 STILLS = (".png", ".jpg", ".jpeg")
 SUBJECT = 48  # letters of a prompt that name a job
 
@@ -108,15 +110,26 @@ def _models(chosen: argparse.Namespace, mode: Mode, bar: Bar) -> ModelFiles:
         raise WeightsError(
             f"There are no models «{chosen.model}».", f"There are {', '.join(known)}."
         )
-    families = (chosen.model,) if chosen.model else FAMILIES[mode]
     named = dict(_part(text) for text in chosen.file)
-    needed = PARTS if mode in (Mode.IMAGE, Mode.ENDS) else ("transformer", "text", "vae")
-    if all(part in named for part in needed):
+    families = (chosen.model,) if chosen.model else _families(mode, named)
+    if _parts_of(families[0]) <= named.keys():
         return ModelFiles(family=families[0], files=named)
     with MediaChild() as child:
         found = look(child, bar, chosen.weights)
-    models = family_files(found.reports, families)
+    models = family_files(found.reports, families, named)
     return msgspec.structs.replace(models, files={**models.files, **named})
+
+
+def _families(mode: Mode, named: Mapping[str, str]) -> tuple[str, ...]:
+    """Those of the mode that named files may be of: experts are Wan2.2's, all others are not."""
+    if not {FIRST, SECOND} & named.keys():
+        return FAMILIES[mode]
+    is_pair = SECOND in named or bool(expert_of(Path(named[FIRST])))
+    return tuple(name for name in FAMILIES[mode] if (SECOND in _parts_of(name)) == is_pair)
+
+
+def _parts_of(family: str) -> set[str]:
+    return {part.name for one in KNOWN if one.name == family for part in one.parts}
 
 
 def _part(text: str) -> tuple[str, str]:
@@ -166,7 +179,12 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _lora(text: str) -> LoraChoice:
-    """ "style.safetensors@0.8", or with a strength for each step: @1,1,0.5."""
+    """ "style.safetensors@0.8", or with a strength for each step: @1,1,0.5. "high=…", "low=…": for
+    one expert of Wan2.2.
+    """
+    expert, equals, rest = text.partition("=")
+    if equals and expert in (HIGH, LOW) and not Path(text).is_file():
+        return msgspec.structs.replace(_lora(rest), expert=expert)
     path, at, strength = text.rpartition("@")
     if not at or Path(text).is_file():
         return LoraChoice(path=str(_there(Path(text))))

@@ -13,6 +13,7 @@ from engine import wan_rules
 from engine.generation import FAMILIES, Mode, resolved, shape_of
 from engine.jobs import GenerateJob, LoraChoice, ModelFiles, SourcePicture
 from engine.models.wan.distilled import Distilled, distilled
+from engine.models.wan.experts import ROLES
 from engine.timeline import edits
 from engine.timeline.edits import Placement
 from engine.timeline.model import Asset, Clip, Sequence, TrackKind, new_id
@@ -32,8 +33,8 @@ KINDS = {
     Mode.VIDEO: "Restyle",
 }
 # What presets fill in; the rest stays as the person has it.
-PRESET_FIELDS = ("steps", "shift", "cfg", "scheduler", "teacache")
-RUN = frozenset(("steps", "shift", "cfg", "scheduler"))
+PRESET_FIELDS = ("steps", "shift", "cfg", "cfg_low", "scheduler", "teacache")
+RUN = frozenset(("steps", "shift", "cfg", "cfg_low", "scheduler"))
 # What a plan chooses where nobody did.
 MEANS = frozenset(
     (
@@ -89,7 +90,7 @@ def families_of(form: Form) -> tuple[str, ...]:
 
 def distilled_of(form: Form, models: ModelFiles | None) -> Distilled | None:
     """How a distilled file of the run is meant to be run, None where there is none."""
-    names = [Path(models.files["transformer"]).name] if models else []
+    names = [Path(models.files[part]).name for part in ROLES if models and part in models.files]
     names += [one.name for one in form.loras]
     return next(filter(None, map(distilled, names)), None)
 
@@ -103,6 +104,7 @@ def preset_values(preset: str, form: Form, family: str, told: Distilled | None) 
             "steps": round(told.steps * more),
             "shift": told.shift,
             "cfg": told.guidance,
+            "cfg_low": told.guidance,
             "scheduler": "euler",
         }
     elif preset == "fast":

@@ -1,5 +1,6 @@
 """Small files of the program itself: written whole or not at all, and why they cannot be."""
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,20 @@ def write_whole(path: Path, data: bytes, backup: Path | None = None) -> None:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def weights_bytes(path: Path) -> int:
+    """Bytes of a file of weights, for an index of all its files; 0 for what is not there."""
+    files = {path}
+    if path.name.endswith(".index.json"):
+        with suppress(OSError, ValueError, KeyError, AttributeError):
+            names = json.loads(path.read_bytes())["weight_map"].values()
+            files |= {path.with_name(name) for name in names}
+    found = 0
+    for file in files:
+        with suppress(OSError):
+            found += file.stat().st_size
+    return found
 
 
 def _keep(path: Path, backup: Path) -> None:

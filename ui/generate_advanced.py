@@ -26,6 +26,7 @@ SHORT = {
     "context_stride": "stride",
     "load_device": "Offload",
     "batched_cfg": "Both at once",
+    "cfg_low": "Low-noise cfg",
     "teacache": "Switched on",
     "cache_start_step": "First step",
     "cache_end_step": "Last step",
@@ -36,10 +37,19 @@ SHORT = {
     "encode_chunk": "Encode chunk",
     "decode_chunk": "Decode chunk",
 }
+EXPERTS = ("cfg_low", "boundary")  # of Wan2.2
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Steps",
-        ("table", "batched_cfg", "start_step", "cfg_zero_star", "end_step", "zero_init_steps"),
+        (
+            "table",
+            "batched_cfg",
+            "start_step",
+            "cfg_zero_star",
+            "end_step",
+            "zero_init_steps",
+            *EXPERTS,
+        ),
     ),
     (
         "TeaCache",
@@ -214,6 +224,8 @@ class AdvancedFold(QWidget):
         is_windowed = form.values.get("context_schedule", "off") != "off"
         for name in (*WINDOWS[1:], "fuse_method"):
             self.fields[name].setEnabled(is_windowed)
+        for name in EXPERTS:
+            self.fields[name].setVisible(means.experts)
         for switch, names in (("teacache", GROUPS[1][1]), ("feta", GROUPS[2][1])):
             for name in names[1:]:
                 self.fields[name].setEnabled(bool(form.values.get(switch)))

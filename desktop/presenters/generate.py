@@ -187,6 +187,7 @@ class GeneratePresenter(QObject):
             note=told.sentence() if told is not None else "",
             size=generating.size_of(form),
             blocks=30 if "1.3b" in family else 40,
+            experts=family.startswith("wan2.2"),
             price=price,
             fits=fits,
             can_fit=not fits and generating.has_means(form),

@@ -91,14 +91,18 @@ def peak_bytes(run: WanRun, way: WanWay, device: DeviceFacts) -> int:
 
 
 def host_bytes(run: WanRun, way: WanWay) -> int:
-    """What waits in the computer's memory, and cannot just be read again from its file."""
+    """What waits in the computer's memory, and cannot just be read again from its file.
+
+    Of two experts, one waits while the other runs.
+    """
     if not (way.offload or way.block_swap):
         return 0
     is_converted = way.is_narrow(run) and not run.is_narrow
     is_converted |= way.element == 2 and run.stored("transformer") > WIDE
     if is_converted:
-        return _transformer_bytes(run, way)
-    return min(way.block_swap, run.config.layers) * _swapped_bytes(run, way)
+        return run.experts * _transformer_bytes(run, way)
+    swapped = min(way.block_swap, run.config.layers) * _swapped_bytes(run, way)
+    return run.experts * swapped
 
 
 def transformer_bytes(run: WanRun, way: WanWay) -> int:
@@ -159,8 +163,10 @@ def _reading(run: WanRun, way: WanWay) -> float:
     """Seconds to read the files; those that are not known count as they run."""
     whole = replace(way, block_swap=0)
     images = wan_sizes.image_weights(run.image) * way.element if run.sees else 0
+    transformer = _transformer_bytes(run, whole)
     usual = {
-        "transformer": _transformer_bytes(run, whole),
+        "transformer": transformer,
+        "low": transformer if run.experts > 1 else 0,
         "text": text_bytes(run, way),
         "image": images,
     }

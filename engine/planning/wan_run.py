@@ -26,6 +26,7 @@ from engine.wan_rules import CELL, FRAMES, SIDE, latent_frames
 STEPS, GUIDANCE = 50, 5.0  # where nobody said, as published
 WIDE, EIGHT = 3.0, 1.5  # bytes of a number: above, a file is float32; below, it is in 8 bits
 WINDOW, OVERLAP = 81, 16
+PAIR = "wan2.2"  # families of two experts begin so
 SKIPPING = 0.55  # of the passes that step caching leaves, at the usual thresholds
 
 Sizes = Mapping[str, int]
@@ -36,7 +37,7 @@ class WanRun:
     """`latents`: latent frames of the clip; `window`: of those that a pass sees.
 
     `passes`: over a window, in the whole run. `streams`: of prompts. `sizes`: bytes of the files,
-    where they are known.
+    where they are known. `experts`: transformers that take turns, of one config.
     """
 
     config: TransformerConfig
@@ -55,6 +56,7 @@ class WanRun:
     encode_chunk: int
     decode_chunk: int
     sizes: Sizes
+    experts: int = 1
     vae: VaeConfig = VAE_VARIANTS["wan2.1_vae"]
     text: TextSizes = UMT5
     image: ImageSizes = CLIP
@@ -81,7 +83,8 @@ class WanRun:
             "text": text_weights(self.text).total,
             "image": image_weights(self.image),
         }
-        return self.sizes.get(part, 0) / totals[part]
+        parts = ("transformer", "low") if part == "transformer" else (part,)
+        return max(self.sizes.get(one, 0) for one in parts) / totals[part]
 
     @property
     def is_narrow(self) -> bool:
@@ -120,13 +123,12 @@ def wan_run_of(
     config = config_of(family)
     takes = config.in_dim > config.out_dim
     latents = latent_frames(1 if mode == "t2i" else frames)
-    if mode == "flf2v" and not config.image_positions:
+    if mode == "flf2v" and not config.places_last:
         latents += 1  # the last picture's, dropped before decoding
     window, windows = _windows(latents, values)
     steps = _steps(mode, values)
-    scales = [guidance[min(i, len(guidance) - 1)] if guidance else None for i in range(steps)]
-    scale = float(values.get("cfg", GUIDANCE))
-    guided = sum((scale if one is None else one) != 1 for one in scales)
+    experts = 2 if family.startswith(PAIR) else 1
+    guided = sum(one != 1 for one in _scales(steps, values, guidance, experts))
     caches = bool(values.get("teacache", False))
     passes = (steps + guided) * windows * (SKIPPING if caches else 1)
     batch = 2 if values.get("batched_cfg", False) and guided else 1
@@ -147,7 +149,24 @@ def wan_run_of(
         encode_chunk=int(values.get("encode_chunk", 1)),
         decode_chunk=int(values.get("decode_chunk", 1)),
         sizes=sizes or {},
+        experts=experts,
     )
+
+
+def _scales(
+    steps: int, values: Mapping[str, Value], guidance: tuple[float, ...], experts: int
+) -> list[float]:
+    """The guidance of each step. Where the second expert takes over is told from even steps."""
+    if guidance:
+        return [guidance[min(i, len(guidance) - 1)] for i in range(steps)]
+    first = float(values.get("cfg", GUIDANCE))
+    if experts == 1:
+        return [first] * steps
+    boundary, shift = float(values.get("boundary", 0.0)), float(values.get("shift", 1.0))
+    # The level before the shift; below it lies the second expert's share of the run.
+    share = boundary / (shift - (shift - 1) * boundary)
+    second = float(values.get("cfg_low", first))
+    return [second if 1 - i / steps < share else first for i in range(steps)]
 
 
 def _steps(mode: str, values: Mapping[str, Value]) -> int:

@@ -36,6 +36,7 @@ from engine.models.text.tokens import Tokenizer
 from engine.models.wan.ask import Ask, Conditions, Given, Prompts
 from engine.models.wan.denoising import Kept
 from engine.models.wan.distilled import Distilled, distilled
+from engine.models.wan.experts import ROLES, expert_of
 from engine.models.wan.loading import Facts, LoraFile, facts, tokenizer_of
 from engine.models.wan.pipeline import conditions, encoded_prompts, first_latents, frames, latents
 from engine.models.wan.preview import preview
@@ -79,7 +80,8 @@ class Generator:
         check_name(Path(job.output))
         began = time.monotonic()
         with torch.inference_mode():
-            known = self.facts({name: Path(path) for name, path in job.models.files.items()})
+            files = {name: Path(path) for name, path in job.models.files.items()}
+            known = self.facts(files, job.models.family)
             work = _Work(job, device, self._resident, self.tokenizer, known)
             prompts = self._prompts.setdefault(
                 job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
@@ -103,16 +105,17 @@ class Generator:
             notes=tuple(dict.fromkeys([*work.notes, *take_warnings()])),
         )
 
-    def facts(self, files: dict[str, Path]) -> Facts:
+    def facts(self, files: dict[str, Path], family: str = "") -> Facts:
         """Of a set of files; read once. Raises WeightsError."""
         for path in files.values():
             if not path.is_file():
                 raise WeightsError(
                     f"{path.name} is not where it was: {path}.", "Look at Preferences, Weights."
                 )
-        key = key_of([path for _, path in sorted(files.items())], None, "cpu", sorted(files))
+        paths = [path for _, path in sorted(files.items())]
+        key = key_of(paths, None, "cpu", [family, *sorted(files)])
         if key not in self._facts:
-            self._facts[key] = facts(files)
+            self._facts[key] = facts(files, family)
         return self._facts[key]
 
     def tokenizer(self, path: Path) -> Tokenizer:
@@ -153,10 +156,12 @@ class _Work:
                 Path(one.path),
                 one.strength[0] if len(one.strength) == 1 else one.strength,
                 frozenset(one.blocks) or None,
+                one.expert or expert_of(Path(one.path)),
             )
             for one in job.loras
         ]
-        named = [files["transformer"], *(one.path for one in loras)]
+        models = [files[part] for part in ROLES if part in files]
+        named = [*models, *(one.path for one in loras)]
         told = next(filter(None, (distilled(path.name) for path in named)), None)
         chosen = {**_distilled_values(told), **job.values}
         text_on = device.kind
@@ -178,6 +183,7 @@ class _Work:
         self._parts = HeldParts(
             files, self.way, resident, tokenizer(files["text"]), loras, self._facts.transformer
         )
+        self._experts = [one.expert for one in loras] if self._facts.is_pair else []
         self.made = 0  # steps
         self.notes = [*self.shape.notes]
         if told is not None:
@@ -335,6 +341,7 @@ class _Work:
             ],
             "samples": fingerprint(Path(job.samples)) if job.samples else "",
             "loras": [[identity(Path(one.path)), one.strength, one.blocks] for one in job.loras],
+            "experts": self._experts,
             "weights": {name: identity(path) for name, path in sorted(self._files.items())},
             "way": self.way.recipe,
             "torch": torch.__version__,

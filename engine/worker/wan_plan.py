@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.generation import Shape, published
+from engine.files import weights_bytes
+from engine.generation import Shape, alike, published
 from engine.jobs import GenerateJob
 from engine.planning import DeviceFacts, WanPlan, wan_plans
 from engine.timeline.parameters import Value
@@ -18,7 +19,7 @@ def plan_of(
 ) -> WanPlan:
     """The first that fits the device; `chosen` parameters are kept as they are."""
     usual = published(job.mode, job.models.family, shape.width, shape.height)
-    sizes = {part: path.stat().st_size for part, path in files.items() if path.is_file()}
+    sizes = {part: weights_bytes(path) for part, path in files.items() if path.is_file()}
     return wan_plans(
         job.models.family,
         str(job.mode),
@@ -27,7 +28,7 @@ def plan_of(
         shape.frames,
         device=device,
         options=job.options,
-        values={**usual, **chosen},
+        values={**usual, **chosen, **alike(chosen)},
         guidance=job.guidance,
         sizes=sizes,
     )[0]

@@ -13,7 +13,7 @@ from engine import wan_rules
 from engine.generation import FAMILIES, Mode, resolved, shape_of
 from engine.jobs import GenerateJob, LoraChoice, ModelFiles, SourcePicture
 from engine.models.wan.distilled import Distilled, distilled
-from engine.models.wan.experts import ROLES
+from engine.models.wan.experts import ROLES, is_pair
 from engine.timeline import edits
 from engine.timeline.edits import Placement
 from engine.timeline.model import Asset, Clip, Sequence, TrackKind, new_id
@@ -33,8 +33,18 @@ KINDS = {
     Mode.VIDEO: "Restyle",
 }
 # What presets fill in; the rest stays as the person has it.
-PRESET_FIELDS = ("steps", "shift", "cfg", "cfg_low", "scheduler", "teacache")
-RUN = frozenset(("steps", "shift", "cfg", "cfg_low", "scheduler"))
+PRESET_FIELDS = (
+    "steps",
+    "shift",
+    "cfg",
+    "cfg_low",
+    "boundary",
+    "scheduler",
+    "teacache",
+    "rel_l1_thresh",
+)
+RUN = frozenset(("steps", "shift", "cfg", "scheduler"))
+OF_PAIRS = frozenset(("cfg_low", "boundary"))  # other models have no use for them
 # What a plan chooses where nobody did.
 MEANS = frozenset(
     (
@@ -108,7 +118,8 @@ def preset_values(preset: str, form: Form, family: str, told: Distilled | None) 
             "scheduler": "euler",
         }
     elif preset == "fast":
-        values |= {"steps": FAST_STEPS, "teacache": True}
+        # For what it may leave out of two experts' steps nothing is published.
+        values |= {"steps": FAST_STEPS, "teacache": not is_pair(family)}
     elif preset == "balanced":
         values |= {"steps": BALANCED_STEPS}
     return {name: values[name] for name in PRESET_FIELDS}
@@ -118,8 +129,6 @@ def with_preset(form: Form, preset: str, family: str, told: Distilled | None) ->
     """The form as a preset fills it; what no preset knows stays."""
     usual = resolved({}, mode_of(form), family, *size_of(form))
     values = {**usual, **form.values, **preset_values(preset, form, family, told)}
-    if "rel_l1_thresh" not in form.values:
-        values["rel_l1_thresh"] = usual["rel_l1_thresh"]
     return replace(form, preset=preset, values=values)
 
 
@@ -140,7 +149,9 @@ def chosen_values(
     """
     usual = resolved({}, mode_of(form), family, *size_of(form))
     given = form.values if values is None else values
-    return {name: value for name, value in given.items() if name in RUN or value != usual.get(name)}
+    run = RUN | OF_PAIRS if is_pair(family) else RUN
+    given = {name: value for name, value in given.items() if name in run or name not in OF_PAIRS}
+    return {name: value for name, value in given.items() if name in run or value != usual.get(name)}
 
 
 def without_means(form: Form) -> Form:

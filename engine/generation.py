@@ -11,6 +11,7 @@ import msgspec
 
 from engine import wan_rules
 from engine.errors import EffectError
+from engine.models.wan.experts import is_pair
 from engine.timeline.parameters import Parameter, Value, checked_value
 from engine.wan_parameters import PARAMETERS
 
@@ -97,7 +98,7 @@ def negative_of(mode: Mode) -> str:
 
 def published(mode: Mode, family: str, width: int, height: int) -> dict[str, Value]:
     """Values that the models were published with, where they are not the table's."""
-    if family.startswith("wan2.2"):
+    if is_pair(family):
         values: dict[str, Value] = dict(_PAIRS["i2v" if "i2v" in family else "t2v"])
     elif mode is Mode.ENDS:
         values = {"steps": 50, "shift": 16.0, "cfg": 5.5}

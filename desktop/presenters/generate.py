@@ -22,6 +22,7 @@ from engine.errors import OutputError, WeightsError
 from engine.generation import FAMILIES
 from engine.jobs import GenerateJob, ModelFiles
 from engine.library.found import gigabytes
+from engine.models.wan.experts import is_pair
 from engine.planning import Estimate
 from engine.planning.words import duration
 from engine.timeline.model import Clip, TrackKind
@@ -187,7 +188,7 @@ class GeneratePresenter(QObject):
             note=told.sentence() if told is not None else "",
             size=generating.size_of(form),
             blocks=30 if "1.3b" in family else 40,
-            experts=family.startswith("wan2.2"),
+            experts=is_pair(family),
             price=price,
             fits=fits,
             can_fit=not fits and generating.has_means(form),

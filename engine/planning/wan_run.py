@@ -11,6 +11,7 @@ from engine.models.wan.config import (
     TransformerConfig,
     VaeConfig,
 )
+from engine.models.wan.experts import is_pair
 from engine.planning.wan_sizes import (
     CLIP,
     UMT5,
@@ -26,7 +27,6 @@ from engine.wan_rules import CELL, FRAMES, SIDE, latent_frames
 STEPS, GUIDANCE = 50, 5.0  # where nobody said, as published
 WIDE, EIGHT = 3.0, 1.5  # bytes of a number: above, a file is float32; below, it is in 8 bits
 WINDOW, OVERLAP = 81, 16
-PAIR = "wan2.2"  # families of two experts begin so
 SKIPPING = 0.55  # of the passes that step caching leaves, at the usual thresholds
 
 Sizes = Mapping[str, int]
@@ -103,7 +103,7 @@ def config_of(family: str) -> TransformerConfig:
     for name, config in TRANSFORMER_VARIANTS.items():
         if name.startswith(start):
             return config
-    raise EffectError(f"There is no plan for «{family}».", "Choose a model of Wan 2.1.")
+    raise EffectError(f"There is no plan for «{family}».", "Choose a model of Wan.")
 
 
 def wan_run_of(
@@ -127,7 +127,7 @@ def wan_run_of(
         latents += 1  # the last picture's, dropped before decoding
     window, windows = _windows(latents, values)
     steps = _steps(mode, values)
-    experts = 2 if family.startswith(PAIR) else 1
+    experts = 2 if is_pair(family) else 1
     guided = sum(one != 1 for one in _scales(steps, values, guidance, experts))
     caches = bool(values.get("teacache", False))
     passes = (steps + guided) * windows * (SKIPPING if caches else 1)

@@ -36,7 +36,7 @@ from engine.models.text.tokens import Tokenizer
 from engine.models.wan.ask import Ask, Conditions, Given, Prompts
 from engine.models.wan.denoising import Kept
 from engine.models.wan.distilled import Distilled, distilled
-from engine.models.wan.experts import ROLES, expert_of
+from engine.models.wan.experts import ROLES, TITLES, expert_of
 from engine.models.wan.loading import Facts, LoraFile, facts, tokenizer_of
 from engine.models.wan.pipeline import conditions, encoded_prompts, first_latents, frames, latents
 from engine.models.wan.preview import preview
@@ -188,6 +188,9 @@ class _Work:
         self.notes = [*self.shape.notes]
         if told is not None:
             self.notes.append(told.sentence())
+        for one in loras if known.is_pair else ():
+            if one.expert:
+                self.notes.append(f"{one.path.name} goes onto the {TITLES[one.expert]} alone.")
         for use in self._parts.loras:
             self.notes += use.lora.matching.sentences()
         if not device.is_card:

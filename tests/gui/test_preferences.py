@@ -459,7 +459,7 @@ def test_tab_goes_in_reading_order(desk: Desk, qtbot: QtBot) -> None:
     dialog = desk.open()
     qtbot.waitUntil(dialog.isActiveWindow)
     passed = []
-    for _ in range(24):
+    for _ in range(28):
         focus = QApplication.focusWidget()
         passed.append(focus.accessibleName() or getattr(focus, "text", str)())
         QTest.keyClick(focus, Key.Key_Tab)

@@ -17,6 +17,11 @@ _OF_2_2 = re.compile(r"wan[ ._-]?2[ ._-]?2|a14b", re.IGNORECASE)
 ABOVE = 4  # folders up to the one that names a model of diffusers' in a cache of the hub
 
 
+def is_pair(family: str) -> bool:
+    """Whether a family of the library has two experts."""
+    return family.startswith("wan2.2")
+
+
 def expert_of(path: Path) -> str:
     """HIGH or LOW, by the name of a model or LoRA of Wan 2.2, else by its folder's; "" for others.
 

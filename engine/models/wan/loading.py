@@ -20,7 +20,7 @@ from engine.models.text.tokens import Tokenizer, find_tokenizer
 from engine.models.text.umt5 import UMT5
 from engine.models.text.weights import umt5_config, umt5_tensors
 from engine.models.wan.config import TransformerConfig, VaeConfig
-from engine.models.wan.experts import HIGH, LOW, ROLES, SECOND, TITLES, expert_of
+from engine.models.wan.experts import HIGH, LOW, ROLES, SECOND, TITLES, expert_of, is_pair
 from engine.models.wan.image_encoder import ImageEncoder, ImageEncoderConfig
 from engine.models.wan.image_weights import (
     image_encoder_config,
@@ -90,9 +90,9 @@ def facts(files: Files, family: str = "") -> Facts:
     """
     path = _path(files, "transformer")
     config = _config(path)
-    is_pair = SECOND in files
+    has_both = SECOND in files
     _check_pair(files, config, family)
-    if is_pair and _config(files[SECOND]) != config:
+    if has_both and _config(files[SECOND]) != config:
         raise WeightsError(
             f"{path.name} and {files[SECOND].name} do not belong together: their sizes differ.",
             "Choose both experts of one model of Wan 2.2.",
@@ -106,7 +106,7 @@ def facts(files: Files, family: str = "") -> Facts:
         image = image_encoder_config(named, _eyes_about(eyes))
         _fit(eyes, image.dim, path, config.image_dim)
     _check_vae(_path(files, "vae"))
-    return Facts(config, _variant(config, path, is_pair), image, is_pair)
+    return Facts(config, _variant(config, path, has_both), image, has_both)
 
 
 def _check_pair(files: Files, config: TransformerConfig, family: str) -> None:
@@ -114,7 +114,7 @@ def _check_pair(files: Files, config: TransformerConfig, family: str) -> None:
     path, roles = files["transformer"], {part: expert_of(files[part]) for part in files}
     if SECOND not in files:
         is_called_so = roles["transformer"] and not family.startswith("wan2.1")
-        if is_called_so or config.is_expert_of_pictures or family.startswith("wan2.2"):
+        if is_called_so or config.is_expert_of_pictures or is_pair(family):
             lacks = TITLES[HIGH if roles["transformer"] == LOW else LOW]
             raise WeightsError(
                 f"{path} is an expert of Wan 2.2, which is run in a pair: the {lacks} is missing.",
@@ -281,9 +281,9 @@ def _eyes_about(path: Path) -> dict[str, Any]:
     return told if is_own else {}
 
 
-def _variant(config: TransformerConfig, path: Path, is_pair: bool) -> str:
+def _variant(config: TransformerConfig, path: Path, has_both: bool) -> str:
     """The published model; of two that only their training tells, the one that the name tells."""
-    start = "wan2.2" if is_pair else "wan2.1"
+    start = "wan2.2" if has_both else "wan2.1"
     known = [name for name in variants(config) if name.startswith(start)]
     sized = [name for name in known if name.endswith("_720p") == ("720" in path.name)]
     return next(iter([*sized, *known]), "")

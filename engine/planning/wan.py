@@ -214,7 +214,7 @@ def _plan(
         keeps_keys=way.keeps_keys,
         vae_tile=way.vae_tile,
         peak_bytes=peak_bytes(run, way, device),
-        host_bytes=host_bytes(run, way) if device.is_card else 0,
+        host_bytes=host_bytes(run, way, device) if device.is_card else 0,
         host_total=host,
         seconds=seconds(run, way, device, cores),
         free_bytes=free,

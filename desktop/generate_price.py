@@ -40,7 +40,7 @@ def price_of(
 
 def generate_line(job: GenerateJob, device: DeviceFacts | None) -> str:
     """The plan line of a job that waits."""
-    sizes = {part: weights_bytes(Path(path)) for part, path in job.models.files.items()}
+    sizes = {part: _size(path) for part, path in job.models.files.items()}
     return _priced(
         job.models.family,
         str(job.mode),
@@ -69,7 +69,11 @@ def _priced(
 
 def _bytes_of(files: ModelFiles, form: Form) -> dict[str, int]:
     """Of each part's file, and of all LoRAs together; a file that is gone counts nothing."""
-    found = {part: weights_bytes(Path(path)) for part, path in files.files.items()}
+    found = {part: _size(path) for part, path in files.files.items()}
     if form.loras:
-        found["loras"] = sum(weights_bytes(Path(one.path)) for one in form.loras)
+        found["loras"] = sum(_size(one.path) for one in form.loras)
     return {part: size for part, size in found.items() if size}
+
+
+def _size(path: str) -> int:
+    return weights_bytes(Path(path))

@@ -69,9 +69,9 @@ class Means:
 
     `models`: families to choose from and their labels. `loop`, `extend`, `fill`: why it cannot
     be, "" where it can. `presets`: a line for each. `note`: what a distilled file has set.
-    `size`: the size that the clip will have. `blocks`: of the model. `experts`: whether it has two.
-    `price`: the plan line. `can_fit`: by other means than were chosen. `action`: the words of the
-    button. `reason`: why nothing can be made, "" where it can.
+    `size`: the size that the clip will have. `blocks`: of the model. `price`: the plan line.
+    `can_fit`: by other means than were chosen. `action`: the words of the button. `reason`: why
+    nothing can be made, "" where it can. `experts`: whether the model has two.
     """
 
     models: tuple[tuple[str, str], ...] = ()
@@ -84,7 +84,6 @@ class Means:
     note: str = ""
     size: tuple[int, int] = (832, 480)
     blocks: int = 40
-    experts: bool = False
     price: str = ""
     fits: bool = True
     can_fit: bool = False
@@ -92,6 +91,7 @@ class Means:
     reason: str = ""
     gets_weights: bool = False
     levels: tuple[float, ...] = ()
+    experts: bool = False
     pictures: dict[str, QImage | None] = field(default_factory=dict)
 
 

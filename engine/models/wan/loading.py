@@ -269,9 +269,11 @@ def _check_vae(path: Path) -> None:
     tensors = vae_tensors(read_tensors(path), str(path))
     conv = tensors.get("conv2.weight")
     if conv is None or conv.dim() != 5:
-        raise WeightsError(f"{path} is no VAE of Wan.", "Wan 2.1 needs Wan2.1_VAE.pth.")
+        raise WeightsError(f"{path} is no VAE of Wan.", "It needs Wan2.1_VAE.pth.")
     if conv.shape[0] != VaeConfig().z_dim:
-        raise WeightsError(f"{path} is Wan’s VAE for 2.2.", "Wan 2.1 needs Wan2.1_VAE.pth.")
+        raise WeightsError(
+            f"{path} is Wan’s VAE for 2.2.", "Wan 2.1 and Wan 2.2 A14B need Wan2.1_VAE.pth."
+        )
 
 
 def _eyes_about(path: Path) -> dict[str, Any]:

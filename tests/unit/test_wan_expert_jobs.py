@@ -228,3 +228,20 @@ def test_where_memory_is_short_the_first_expert_leaves_before_the_second_comes(
         job = job_of(weights, tmp_path, cache=str(tmp_path / str(budget)))
         Generator(resident).run(job, CPU, Silent())
         assert [one >= 1 for one in held] == [False, is_kept]
+
+
+def test_an_index_counts_as_all_its_files(tmp_path: Path) -> None:
+    for number, size in enumerate((10, 20)):
+        (tmp_path / f"{number}.safetensors").write_bytes(b"\0" * size)
+    index = tmp_path / "m.safetensors.index.json"
+    for text, size in (
+        ('{"weight_map": {"a": "0.safetensors", "b": "1.safetensors", "c": "0.safetensors"}}', 30),
+        ('{"weight_map": {"a": "0.safetensors", "b": "gone.safetensors"}}', 10),
+        ('{"weight_map": {"a": "../x/0.safetensors", "b": 3}}', 0),
+        ('{"weight_map": [1]}', 0),
+        ("{", 0),
+    ):
+        index.write_text(text)
+        assert weights_bytes(index) == size + len(text)
+    assert weights_bytes(tmp_path / "0.safetensors") == 10
+    assert weights_bytes(tmp_path / "gone.safetensors") == 0

@@ -234,7 +234,7 @@ def test_a_run_goes_on_the_same_from_every_step(
     at = list(ask.is_second).index(True)
     assert 1 < at < STEPS - 1
     if cache is not None:
-        assert max(one.skipped for one in story.kept[at - 1].tea.values()) > 0
+        assert max(one.skipped for one in story.kept[at - 2].tea.values()) > 0
         assert not torch.equal(whole, Story(models, ask_of("t2v")).run())
     for done, kept in enumerate(story.kept[:-1], 1):
         saved = {name: tensor.clone() for name, tensor in kept.tensors().items()}
@@ -252,10 +252,10 @@ def test_each_expert_has_a_teacache_of_its_own(sharded: dict[str, Files]) -> Non
     story.run()
     at = list(ask.is_second).index(True)
     skipped = [sum(one.skipped for one in kept.tea.values()) for kept in story.kept]
-    # Two prompts; a step is compared from its second on.
-    assert skipped[at - 1] == 2 * (at - 2)
-    assert skipped[at] == 0
-    assert skipped[-1] == 2 * (STEPS - at - 1)
+    # Of two prompts each; a step is compared from the expert's second on.
+    assert skipped[at - 2] == 2 * (at - 3) > 0
+    assert not story.kept[at - 1].tea  # what the first has saved up is not kept for the second
+    assert skipped[at:] == [2 * i for i in range(STEPS - at)]
 
 
 def test_it_can_be_stopped_on_either_side(sharded: dict[str, Files]) -> None:
@@ -347,7 +347,10 @@ def test_a_missing_doubled_or_wrong_expert_is_refused_by_name(
     assert "the high-noise expert is missing" in refused(alone | {FIRST: files[SECOND]})
     assert "chosen for both" in refused(files | {SECOND: files[FIRST]})
     swapped = refused(files | {FIRST: files[SECOND], SECOND: files[FIRST]})
-    assert "is the low-noise expert of Wan 2.2, and is chosen for the other" in swapped
+    assert "they are in each other’s place" in swapped
+    again = tmp_path / "wan2.2_t2v_high_noise_again.safetensors"
+    save_file(load_file(files[SECOND]), again)
+    assert "both are the high-noise expert" in refused(files | {SECOND: again})
     mixed = refused(files | {SECOND: packed["i2v"][SECOND]})
     assert "do not belong together" in mixed
     # Called by no name: the tensors tell an expert for pictures, and the family any.
@@ -357,13 +360,14 @@ def test_a_missing_doubled_or_wrong_expert_is_refused_by_name(
     save_file(load_file(files[FIRST]), unnamed)
     assert "low-noise expert is missing" in refused(alone | {FIRST: unnamed}, "wan2.2-t2v-a14b")
     assert not facts(alone | {FIRST: unnamed}).is_pair
-    # A person's word: it is run as one of Wan 2.1.
+    # A person's word: it is run as one of Wan 2.1, or is not what it is called.
     assert not facts(alone, "wan2.1-t2v-14b").is_pair
+    assert facts(files | {FIRST: unnamed, SECOND: files[FIRST]}).is_pair
     five = dict(load_file(files[FIRST]))
     five["head.head.weight"], five["head.head.bias"] = torch.zeros(192, 128), torch.zeros(192)
     save_file(five, unnamed)
     assert "Wan 2.2 TI2V 5B" in refused(alone | {FIRST: unnamed})
     assert sharded["t2v"][FIRST].name == sharded["t2v"][SECOND].name  # only folders tell these
-    assert "chosen for the other" in refused(
+    assert "in each other’s place" in refused(
         sharded["t2v"] | {FIRST: sharded["t2v"][SECOND], SECOND: sharded["t2v"][FIRST]}
     )

@@ -127,6 +127,8 @@ def denoised(
 
         def finished(state: State) -> None:
             run.finish(state.done)
+            if not turns.covers(state.done):
+                run.forget()
             after(Kept(state, dict(run.tea)))
 
         velocity = over_windows(run.velocity, _windows(ask, run.length))
@@ -146,7 +148,6 @@ class _Turns:
         self._parts = [SECOND if second else FIRST for second in is_second] or [FIRST]
         self.part = self._of(done)
         self.ready = held.enter_context(give(self.part))
-        self.is_new = self.part != self._of(done - 1)
 
     def covers(self, step: int) -> bool:
         """Whether it is this one's turn in a step."""
@@ -160,7 +161,7 @@ class _Turns:
         self.ready = self._held.enter_context(self._give(self.part))
 
     def _of(self, step: int) -> str:
-        return self._parts[max(0, min(step, len(self._parts) - 1))]
+        return self._parts[min(step, len(self._parts) - 1)]
 
 
 class _Run:
@@ -185,7 +186,7 @@ class _Run:
         self._keeps_keys = keeps_keys
         self._conditions: dict[tuple[Role, ...], Condition] = {}
         self.length = kept.state.latents.shape[2]
-        self.tea = {} if turns.is_new else dict(kept.tea)  # the other expert's serves no more
+        self.tea = dict(kept.tea)
         device = kept.state.latents.device
         self._given = None if made.given is None else made.given.to(device)
         self._ends = self._counted()
@@ -197,11 +198,14 @@ class _Run:
         self._done = self._ends[steps]
         self._report.step(STAGE, self._done, self._ends[-1])
 
+    def forget(self) -> None:
+        """What this expert has made is nothing to the next one, which needs the room."""
+        self._conditions.clear()
+        self.tea.clear()
+
     def velocity(self, x: Tensor, step: Step, window: Window) -> Tensor:
         """Of one window, under guidance. x: (1, C, n, h, w)."""
         if not self._turns.covers(step.index):
-            self._conditions.clear()  # before the next one needs the room
-            self.tea.clear()
             self._turns.go_to(step.index)
         ready = self._turns.ready
         if ready.set_step is not None:

@@ -20,7 +20,7 @@ from engine.models.text.tokens import Tokenizer, find_tokenizer
 from engine.models.text.umt5 import UMT5
 from engine.models.text.weights import umt5_config, umt5_tensors
 from engine.models.wan.config import TransformerConfig, VaeConfig
-from engine.models.wan.experts import HIGH, LOW, ROLES, SECOND, TITLES, expert_of, is_pair
+from engine.models.wan.experts import HIGH, LOW, SECOND, TITLES, expert_of, is_pair
 from engine.models.wan.image_encoder import ImageEncoder, ImageEncoderConfig
 from engine.models.wan.image_weights import (
     image_encoder_config,
@@ -110,7 +110,10 @@ def facts(files: Files, family: str = "") -> Facts:
 
 
 def _check_pair(files: Files, config: TransformerConfig, family: str) -> None:
-    """Raises WeightsError where an expert of Wan 2.2 lacks the other, or is in its place."""
+    """Raises WeightsError where an expert of Wan 2.2 lacks the other, or is in its place.
+
+    A person may know a file better than its name: where one alone speaks against it, it is taken.
+    """
     path, roles = files["transformer"], {part: expert_of(files[part]) for part in files}
     if SECOND not in files:
         is_called_so = roles["transformer"] and not family.startswith("wan2.1")
@@ -121,18 +124,20 @@ def _check_pair(files: Files, config: TransformerConfig, family: str) -> None:
                 f"Choose the {lacks} of the same model beside it.",
             )
         return
+    hint = f"Choose the {TITLES[HIGH]} and the {TITLES[LOW]} of one model."
     if path.absolute() == files[SECOND].absolute():
+        raise WeightsError(f"{path} is chosen for both experts of Wan 2.2.", hint)
+    first, second = roles["transformer"], roles[SECOND]
+    if first and first == second:
         raise WeightsError(
-            f"{path} is chosen for both experts of Wan 2.2.",
-            f"Choose the {TITLES[HIGH]} and the {TITLES[LOW]} of one model.",
+            f"{path} and {files[SECOND]} both are the {TITLES[first]} of Wan 2.2.", hint
         )
-    for part, role in ROLES.items():
-        if roles[part] not in ("", role):
-            raise WeightsError(
-                f"{files[part]} is the {TITLES[roles[part]]} of Wan 2.2, and is chosen for the "
-                "other.",
-                f"Choose the {TITLES[role]} of the same model there.",
-            )
+    if (first, second) == (LOW, HIGH):
+        raise WeightsError(
+            f"{path} is the {TITLES[LOW]} of Wan 2.2, and {files[SECOND]} the {TITLES[HIGH]}: they "
+            "are in each other’s place.",
+            "Exchange them.",
+        )
 
 
 def _config(path: Path) -> TransformerConfig:

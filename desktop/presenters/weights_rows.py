@@ -45,7 +45,7 @@ SHOWN = {
 }
 VERSIONS = (("1.0", "v1.0"), ("1.1", "v1.1"))  # words of engine.library, as they are shown
 WAN = ("wan", "Wan2.1")
-EXPERTS = (("high", "High noise"), ("low", "Low noise"))
+EXPERTS = (("high", "High"), ("low", "Low"))
 SHORT = 4  # letters of what a part needs that fit on its button: «Get 2.1»
 Offers = Callable[[str, str], tuple[Offer, ...]]  # family, part
 

@@ -23,7 +23,7 @@ from engine.models.wan.experts import FIRST, HIGH, LOW, SECOND, expert_of
 from engine.timeline.parameters import Value, parsed
 from engine.timeline.time import ZERO, TimeRange
 
-PARTS = ("transformer", "low", "text", "image", "vae")
+PARTS = ("transformer", "low", "text", "image", "vae", "preview")
 STILLS = (".png", ".jpg", ".jpeg")
 SUBJECT = 48  # letters of a prompt that name a job
 
@@ -129,7 +129,8 @@ def _families(mode: Mode, named: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _parts_of(family: str) -> set[str]:
-    return {part.name for one in KNOWN if one.name == family for part in one.parts}
+    parts = (part for one in KNOWN if one.name == family for part in one.parts)
+    return {part.name for part in parts if not part.modes}
 
 
 def _part(text: str) -> tuple[str, str]:

@@ -89,6 +89,8 @@ KINDS = _kinds(
         "wan2.2_i2v_a14b": "an expert of Wan2.2 I2V A14B",
         "wan2.2_ti2v_5b": "the transformer of Wan2.2 TI2V 5B",
         "wan2.2_vae": "Wan’s VAE for 2.2",
+        "taehv": "a tiny decoder of another video model",  # told by name from Wan's
+        "wan_tiny_decoder": "the tiny decoder of Wan2.1",
         "wan_vace": "a VACE model of Wan",
         "wan_animate": "a Wan-Animate model",
         "umt5_xxl": "the text encoder UMT5-XXL",
@@ -149,6 +151,25 @@ IMAGE = Part(
 )
 
 
+SHOWN = "previews"  # a run that is better to look at, and the same
+PREVIEW = Part(
+    "preview",
+    "Tiny decoder",
+    ("wan_tiny_decoder",),
+    (
+        Source(
+            "madebyollin/taehv",
+            "safetensors/taew2_1.safetensors",
+            "https://github.com/madebyollin/taehv",
+            "MIT",
+            22_640_000,
+        ),
+    ),
+    "vae_approx",
+    modes=(SHOWN,),
+)
+
+
 def _transformer(kind: str, refuses: tuple[str, ...], *sources: Source) -> Part:
     others = ("wan2.2_ti2v_5b", "wan_vace", "wan_animate")
     folder = "diffusion_models"
@@ -178,7 +199,7 @@ def _experts(model: str) -> tuple[Part, Part]:
 
 
 def _wan(name: str, label: str, purpose: str, *parts: Part) -> Family:
-    return Family(name, label, purpose, parts)
+    return Family(name, label, purpose, (*parts, PREVIEW), ("", SHOWN))
 
 
 def _flashvsr(version: str) -> Family:

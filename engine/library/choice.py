@@ -45,12 +45,14 @@ def family_files(
     known = [one for name in families for one in reports if one.family.name == name]
 
     def lacking_of(one: FamilyReport) -> list[PartReport]:
-        parts = (part for part in one.parts if part.part.name not in named)
+        parts = [part for part in one.parts if one.counts(part.part)]
+        parts = [part for part in parts if part.part.name not in named]
         return [part for part in parts if part.state is not State.FOUND]
 
     ready = next((one for one in known if not lacking_of(one)), None)
     if ready is not None:
-        found = {part.part.name: part.found.path for part in ready.parts if part.found is not None}
+        there = [part for part in ready.parts if part.state is State.FOUND]
+        found = {part.part.name: part.found.path for part in there if part.found is not None}
         return ModelFiles(family=ready.family.name, files=found)
     if not known:
         raise WeightsError(NOT_LOOKED)

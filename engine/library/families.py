@@ -34,6 +34,7 @@ WHICH = "Both look alike; which is it?"
 WHICH_EXPERT = "Both experts look alike; which is it?"
 LOOKALIKE = "May be an expert of Wan2.2: these look the same."
 OF_2_2 = re.compile(r"wan[ ._-]?2[._]2", re.IGNORECASE)
+OF_2_1 = re.compile(r"taew(an)?[ ._-]?2[._]?1", re.IGNORECASE)  # alike but for their training
 T2V = "wan2.1_t2v_14b"
 # What files are by their tensors -> what they are if they are an expert.
 EXPERTS = {T2V: "wan2.2_t2v_a14b", "wan2.2_i2v_a14b": "wan2.2_i2v_a14b"}
@@ -74,6 +75,9 @@ def told(scan: Scan, words: Mapping[str, str]) -> list[Told]:
     for file in scan.weights:
         if file.path in experts:
             made.append(experts[file.path])
+            continue
+        if file.kind == "taehv" and OF_2_1.search(Path(file.path).name):
+            made.append(Told(file, "wan_tiny_decoder"))
             continue
         home, version = _home(file), sure[file.path]
         said = words.get(home, "")

@@ -39,7 +39,7 @@ from engine.models.wan.distilled import Distilled, distilled
 from engine.models.wan.experts import ROLES, TITLES, expert_of
 from engine.models.wan.loading import Facts, LoraFile, facts, tokenizer_of
 from engine.models.wan.pipeline import conditions, encoded_prompts, first_latents, frames, latents
-from engine.models.wan.preview import preview
+from engine.models.wan.preview import Previews
 from engine.planning import DeviceFacts
 from engine.progress import Report
 from engine.timeline.parameters import Value
@@ -102,7 +102,7 @@ class Generator:
             size_bytes=Path(job.output).stat().st_size,
             duration=work.duration,
             made=work.made,
-            notes=tuple(dict.fromkeys([*work.notes, *take_warnings()])),
+            notes=tuple(dict.fromkeys([*work.notes, *work.previews.notes, *take_warnings()])),
         )
 
     def facts(self, files: dict[str, Path], family: str = "") -> Facts:
@@ -184,6 +184,7 @@ class _Work:
             files, self.way, resident, tokenizer(files["text"]), loras, self._facts.transformer
         )
         self._experts = [one.expert for one in loras] if self._facts.is_pair else []
+        self.previews = Previews(files.get("preview"))
         self.made = 0  # steps
         self.notes = [*self.shape.notes]
         if told is not None:
@@ -266,7 +267,7 @@ class _Work:
             if clean is not None:
                 middle = clean.shape[2] // 2
                 label = f"Step {now.state.done} of {steps}"
-                report.preview(label, lambda: preview(clean, middle))
+                report.preview(label, lambda: self.previews.picture(clean, middle))
 
         try:
             with memory_told(self.way.device):
@@ -345,7 +346,11 @@ class _Work:
             "samples": fingerprint(Path(job.samples)) if job.samples else "",
             "loras": [[identity(Path(one.path)), one.strength, one.blocks] for one in job.loras],
             "experts": self._experts,
-            "weights": {name: identity(path) for name, path in sorted(self._files.items())},
+            "weights": {
+                name: identity(path)
+                for name, path in sorted(self._files.items())
+                if name != "preview"
+            },
             "way": self.way.recipe,
             "torch": torch.__version__,
         }

@@ -259,7 +259,7 @@ def _generate_options(to: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PART=FILE",
-        help="use this very file as the transformer, low (Wan2.2's second), text, image, vae or preview",
+        help="use this very file as transformer, low (Wan2.2's second), text, image, vae, preview",
     )
     to.add_argument(
         "--lora",

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from engine.jobs import GenerateJob, ModelFiles, SourceClip, SourcePicture
 from engine.library.catalog import FAMILIES as KNOWN
 from engine.library.choice import family_files
 from engine.lora_words import lora_of, numbers
+from engine.models.wan.experts import FIRST, SECOND, expert_of
 from engine.timeline.parameters import Value, parsed
 from engine.timeline.time import ZERO, TimeRange
 
-PARTS = ("transformer", "text", "image", "vae")
+PARTS = ("transformer", "low", "text", "image", "vae", "preview")
 STILLS = (".png", ".jpg", ".jpeg")
 SUBJECT = 48  # letters of a prompt that name a job
 
@@ -110,15 +112,27 @@ def _models(chosen: argparse.Namespace, mode: Mode, bar: Bar) -> ModelFiles:
         raise WeightsError(
             f"There are no models «{chosen.model}».", f"There are {', '.join(known)}."
         )
-    families = (chosen.model,) if chosen.model else FAMILIES[mode]
     named = dict(_part(text) for text in chosen.file)
-    needed = PARTS if mode in (Mode.IMAGE, Mode.ENDS) else ("transformer", "text", "vae")
-    if all(part in named for part in needed):
+    families = (chosen.model,) if chosen.model else _families(mode, named)
+    if _parts_of(families[0]) <= named.keys():
         return ModelFiles(family=families[0], files=named)
     with MediaChild() as child:
         found = look(child, bar, chosen.weights)
-    models = family_files(found.reports, families)
+    models = family_files(found.reports, families, named)
     return msgspec.structs.replace(models, files={**models.files, **named})
+
+
+def _families(mode: Mode, named: Mapping[str, str]) -> tuple[str, ...]:
+    """Those of the mode that named files may be of: experts are Wan2.2's, all others are not."""
+    if not {FIRST, SECOND} & named.keys():
+        return FAMILIES[mode]
+    is_pair = SECOND in named or bool(expert_of(Path(named[FIRST])))
+    return tuple(name for name in FAMILIES[mode] if (SECOND in _parts_of(name)) == is_pair)
+
+
+def _parts_of(family: str) -> set[str]:
+    parts = (part for one in KNOWN if one.name == family for part in one.parts)
+    return {part.name for part in parts if not part.modes}
 
 
 def _part(text: str) -> tuple[str, str]:

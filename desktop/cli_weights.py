@@ -141,8 +141,9 @@ def _part_lines(family: Family, part: PartReport, target: Path) -> list[str]:
     if said and part.state is not State.MISSING:
         lines.append(f"  {said}")
     if part.state is State.UNTOLD and part.found is not None:
-        place = Path(part.found.path).parent
-        lines.append(f"  Say it: reelwright weights say '{place}' {part.part.version}")
+        place = Path(part.found.path) if part.part.expert else Path(part.found.path).parent
+        word = part.part.expert or part.part.version
+        lines.append(f"  Say it: reelwright weights say '{place}' {word}")
     if part.state is State.MISSING:
         one = offer(family, part.part, target)
         lines[0] += f", {size_text(one.size_bytes)}, {one.source.line}, belongs at {one.target}"

@@ -13,6 +13,7 @@ from engine import wan_rules
 from engine.generation import FAMILIES, Mode, resolved, shape_of
 from engine.jobs import GenerateJob, LoraChoice, ModelFiles, NeuralOptions, SourcePicture
 from engine.models.wan.distilled import Distilled, distilled
+from engine.models.wan.experts import ROLES, is_pair
 from engine.timeline import edits
 from engine.timeline.edits import Placement
 from engine.timeline.model import Asset, Clip, Sequence, TrackKind, new_id
@@ -34,8 +35,18 @@ KINDS = {
     Mode.VIDEO: "Restyle",
 }
 # What presets fill in; the rest stays as the person has it.
-PRESET_FIELDS = ("steps", "shift", "cfg", "scheduler", "teacache")
+PRESET_FIELDS = (
+    "steps",
+    "shift",
+    "cfg",
+    "cfg_low",
+    "boundary",
+    "scheduler",
+    "teacache",
+    "rel_l1_thresh",
+)
 RUN = frozenset(("steps", "shift", "cfg", "scheduler"))
+OF_PAIRS = frozenset(("cfg_low", "boundary"))  # other models have no use for them
 # What a plan chooses where nobody did.
 MEANS = frozenset(
     (
@@ -91,7 +102,7 @@ def families_of(form: Form) -> tuple[str, ...]:
 
 def distilled_of(form: Form, models: ModelFiles | None) -> Distilled | None:
     """How a distilled file of the run is meant to be run, None where there is none."""
-    names = [Path(models.files["transformer"]).name] if models else []
+    names = [Path(models.files[part]).name for part in ROLES if models and part in models.files]
     names += [one.name for one in form.loras]
     return next(filter(None, map(distilled, names)), None)
 
@@ -105,10 +116,12 @@ def preset_values(preset: str, form: Form, family: str, told: Distilled | None) 
             "steps": round(told.steps * more),
             "shift": told.shift,
             "cfg": told.guidance,
+            "cfg_low": told.guidance,
             "scheduler": "euler",
         }
     elif preset == "fast":
-        values |= {"steps": FAST_STEPS, "teacache": True}
+        # For what it may leave out of two experts' steps nothing is published.
+        values |= {"steps": FAST_STEPS, "teacache": not is_pair(family)}
     elif preset == "balanced":
         values |= {"steps": BALANCED_STEPS}
     return {name: values[name] for name in PRESET_FIELDS}
@@ -118,8 +131,6 @@ def with_preset(form: Form, preset: str, family: str, told: Distilled | None) ->
     """The form as a preset fills it; what no preset knows stays."""
     usual = resolved({}, mode_of(form), family, *size_of(form))
     values = {**usual, **form.values, **preset_values(preset, form, family, told)}
-    if "rel_l1_thresh" not in form.values:
-        values["rel_l1_thresh"] = usual["rel_l1_thresh"]
     return replace(form, preset=preset, values=values)
 
 
@@ -140,7 +151,9 @@ def chosen_values(
     """
     usual = resolved({}, mode_of(form), family, *size_of(form))
     given = form.values if values is None else values
-    return {name: value for name, value in given.items() if name in RUN or value != usual.get(name)}
+    run = RUN | OF_PAIRS if is_pair(family) else RUN
+    given = {name: value for name, value in given.items() if name in run or name not in OF_PAIRS}
+    return {name: value for name, value in given.items() if name in run or value != usual.get(name)}
 
 
 def loop_values(frames: int, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -209,7 +222,12 @@ def job_of(
         guidance=form.guidance,
         timesteps=form.timesteps,
         loras=tuple(
-            LoraChoice(path=one.path, strength=one.by_step or (one.strength,), blocks=one.blocks)
+            LoraChoice(
+                path=one.path,
+                strength=one.by_step or (one.strength,),
+                blocks=one.blocks,
+                expert=one.expert,
+            )
             for one in form.loras
         ),
         samples=form.samples,

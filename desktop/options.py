@@ -212,9 +212,9 @@ def _weights_actions(to: argparse.ArgumentParser) -> None:
     add.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     remove = action("remove", "Look there no more; nothing on disk changes.")
     remove.add_argument("folder", type=Path, metavar="FOLDER")
-    say = action("say", "Say which FlashVSR a folder or file is; both versions look alike.")
+    say = action("say", "Say which FlashVSR or expert of Wan2.2 a folder or file is: look-alikes.")
     say.add_argument("path", type=Path, metavar="FOLDER")
-    say.add_argument("word", choices=WORDS, help="wan: it is Wan's own, not FlashVSR's")
+    say.add_argument("word", choices=WORDS, help="wan: it is Wan2.1's own; high, low: of Wan2.2")
     get = action("get", "Fetch what a family lacks, after size, licence and source are shown.")
     get.add_argument("family", metavar="FAMILY", help="see `reelwright weights`")
     get.add_argument("--part", action="append", default=[], help="only this one")
@@ -266,14 +266,14 @@ def _generate_options(to: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PART=FILE",
-        help="use this very file as the transformer, text, image or vae",
+        help="use this very file as transformer, low (Wan2.2's second), text, image, vae, preview",
     )
     to.add_argument(
         "--lora",
         action="append",
         default=[],
         metavar="FILE[@S]",
-        help="with a strength, or one a step",
+        help="with a strength, or one a step; high=FILE, low=FILE: for one expert of Wan2.2",
     )
     to.add_argument("--samples", default="", metavar="FILE", help="latents to go on from, or noise")
     to.add_argument("--latents", default="", metavar="FILE", help="write the latents there too")

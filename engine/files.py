@@ -1,7 +1,9 @@
 """Small files of the program itself: written whole or not at all, and why they cannot be."""
 
+import json
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -30,6 +32,29 @@ def write_whole(path: Path, data: bytes, backup: Path | None = None) -> None:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def weights_bytes(path: Path) -> int:
+    """Bytes of a file of weights, for an index of all its files; 0 for what is not there."""
+    found = 0
+    with suppress(OSError):
+        fact = path.stat()
+        found = fact.st_size
+        if path.name.endswith(".index.json"):
+            for name in _named(path, fact.st_size, fact.st_mtime_ns):
+                with suppress(OSError):
+                    found += path.with_name(name).stat().st_size
+    return found
+
+
+@lru_cache(maxsize=16)
+def _named(index: Path, size: int, changed: int) -> frozenset[str]:
+    """The files that an index names, while it has this size and time."""
+    try:
+        names = json.loads(index.read_bytes())["weight_map"].values()
+        return frozenset(name for name in names if name == Path(name).name)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return frozenset()
 
 
 def _keep(path: Path, backup: Path) -> None:

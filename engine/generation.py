@@ -11,6 +11,7 @@ import msgspec
 
 from engine import wan_rules
 from engine.errors import EffectError
+from engine.models.wan.experts import is_pair
 from engine.timeline.parameters import Parameter, Value, checked_value
 from engine.wan_parameters import PARAMETERS
 
@@ -42,11 +43,31 @@ _BEFORE = {Mode.IMAGE: "camera shake, ", Mode.ENDS: "camera cuts, camera shake, 
 
 # Families in the order in which they are tried; a family may serve what it was not trained for.
 FAMILIES: Mapping[Mode, tuple[str, ...]] = {
-    Mode.TEXT: ("wan2.1-t2v-14b", "wan2.1-t2v-1.3b"),
-    Mode.STILL: ("wan2.1-t2v-14b", "wan2.1-t2v-1.3b"),
-    Mode.VIDEO: ("wan2.1-t2v-1.3b", "wan2.1-t2v-14b"),
-    Mode.IMAGE: ("wan2.1-i2v-14b",),
-    Mode.ENDS: ("wan2.1-flf2v-14b", "wan2.1-i2v-14b"),
+    Mode.TEXT: ("wan2.2-t2v-a14b", "wan2.1-t2v-14b", "wan2.1-t2v-1.3b"),
+    Mode.STILL: ("wan2.1-t2v-14b", "wan2.2-t2v-a14b", "wan2.1-t2v-1.3b"),
+    Mode.VIDEO: ("wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.2-t2v-a14b"),
+    Mode.IMAGE: ("wan2.2-i2v-a14b", "wan2.1-i2v-14b"),
+    Mode.ENDS: ("wan2.1-flf2v-14b", "wan2.2-i2v-a14b", "wan2.1-i2v-14b"),
+}
+
+# Of Wan2.2's two experts. No coefficients are published, and so a tenth of the usual threshold.
+_PAIRS: Mapping[str, Mapping[str, Value]] = {
+    "t2v": {
+        "steps": 40,
+        "shift": 12.0,
+        "cfg": 4.0,
+        "cfg_low": 3.0,
+        "boundary": 0.875,
+        "rel_l1_thresh": 0.02,
+    },
+    "i2v": {
+        "steps": 40,
+        "shift": 5.0,
+        "cfg": 3.5,
+        "cfg_low": 3.5,
+        "boundary": 0.9,
+        "rel_l1_thresh": 0.02,
+    },
 }
 
 _BY_NAME = {one.name: one for one in PARAMETERS}
@@ -77,8 +98,10 @@ def negative_of(mode: Mode) -> str:
 
 def published(mode: Mode, family: str, width: int, height: int) -> dict[str, Value]:
     """Values that the models were published with, where they are not the table's."""
-    if mode is Mode.ENDS:
-        values: dict[str, Value] = {"steps": 50, "shift": 16.0, "cfg": 5.5}
+    if is_pair(family):
+        values: dict[str, Value] = dict(_PAIRS["i2v" if "i2v" in family else "t2v"])
+    elif mode is Mode.ENDS:
+        values = {"steps": 50, "shift": 16.0, "cfg": 5.5}
     elif mode is Mode.IMAGE:
         values = {"steps": 40, "shift": 3.0 if width * height <= AREA else 5.0, "cfg": 5.0}
     elif "1.3b" in family:
@@ -96,9 +119,14 @@ def resolved(
     """Every parameter: `values` over the published ones. Raises EffectError."""
     made = {one.name: one.default for one in PARAMETERS}
     made |= published(mode, family, width, height)
-    for name, value in values.items():
+    for name, value in {**values, **alike(values)}.items():
         made[name] = checked_value(parameter(name), value)
     return made
+
+
+def alike(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The guidance of the second expert, where only one was chosen: it is both's."""
+    return {"cfg_low": values["cfg"]} if "cfg" in values and "cfg_low" not in values else {}
 
 
 def shape_of(

@@ -123,11 +123,15 @@ class SourceClip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoraChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A LoRA with a strength, or one for each step; `blocks`: only in these, () for all."""
+    """A LoRA with a strength, or one for each step; `blocks`: only in these, () for all.
+
+    `expert`: of Wan 2.2, "high" or "low"; "": as the file's name says, else both.
+    """
 
     path: str
     strength: tuple[float, ...] = (1.0,)
     blocks: tuple[int, ...] = ()
+    expert: str = ""
 
 
 class GenerateJob(msgspec.Struct, frozen=True, tag="generate", kw_only=True):

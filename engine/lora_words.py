@@ -8,9 +8,11 @@ import msgspec
 
 from engine.errors import EffectError, WeightsError
 from engine.jobs import LoraChoice
+from engine.models.wan.experts import HIGH, LOW
 from engine.timeline.parameters import MOST_LETTERS
 
 MOST_BLOCKS = 200
+EXPERTS = (HIGH, LOW)
 _STRENGTH = r"-?\d+(?:\.\d+)?"
 _WORDS = re.compile(
     rf"(?P<path>.+)@(?P<strengths>{_STRENGTH}(?:,{_STRENGTH})*)(?::(?P<blocks>[\d, -]+))?"
@@ -18,7 +20,8 @@ _WORDS = re.compile(
 
 
 def lora_of(text: str) -> LoraChoice:
-    """ "style.safetensors@0.8"; @1,1,0.5 for each step; @1:0-9,20 in some blocks only.
+    """ "style.safetensors@0.8"; @1,1,0.5 for each step; @1:0-9,20 in some blocks only; "high=…" or
+    "low=…" before it for one expert of Wan2.2.
 
     Raises WeightsError for a file that is not there, EffectError for what is no list of blocks.
     """
@@ -36,6 +39,9 @@ def loras_of(text: str) -> tuple[LoraChoice, ...]:
 
 def read_lora(text: str) -> LoraChoice:
     """What the words say, whether or not there is such a file. Raises EffectError."""
+    expert, equals, rest = text.partition("=")
+    if equals and expert in EXPERTS:
+        return msgspec.structs.replace(read_lora(rest), expert=expert)
     found = _WORDS.fullmatch(text)
     if found is None:
         return LoraChoice(path=text)
@@ -50,7 +56,8 @@ def lora_words(choice: LoraChoice) -> str:
     """The opposite of `read_lora`."""
     strengths = ",".join(f"{one:g}" for one in choice.strength)
     blocks = block_words(choice.blocks).replace(" ", "")
-    return f"{choice.path}@{strengths}" + (f":{blocks}" if blocks else "")
+    expert = f"{choice.expert}=" if choice.expert else ""
+    return f"{expert}{choice.path}@{strengths}" + (f":{blocks}" if blocks else "")
 
 
 def lines_of(text: str) -> list[str]:

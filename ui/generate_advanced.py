@@ -39,10 +39,19 @@ SHORT = {
     "encode_chunk": "Encode chunk",
     "decode_chunk": "Decode chunk",
 }
+EXPERTS = ("cfg_low", "boundary")  # of Wan2.2
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Steps",
-        ("table", "start_step", "end_step", "batched_cfg", "cfg_zero_star", "zero_init_steps"),
+        (
+            "table",
+            "start_step",
+            "end_step",
+            "batched_cfg",
+            "cfg_zero_star",
+            "zero_init_steps",
+            *EXPERTS,
+        ),
     ),
     (
         "TeaCache",
@@ -296,6 +305,8 @@ class AdvancedFold(QWidget):
         is_windowed = form.values.get("context_schedule", "off") != "off"
         for name in (*WINDOWS[1:], "fuse_method"):
             self.fields[name].setEnabled(is_windowed)
+        for name in EXPERTS:
+            self.fields[name].setVisible(means.experts)
         for title, names in GROUPS:
             if title in SWITCHED:
                 for name in names[1:]:

@@ -30,13 +30,17 @@ class PictureGiven:
 
 @dataclass(frozen=True)
 class LoraGiven:
-    """A LoRA with its strength, or one for each step; `blocks`: only in these, () for all."""
+    """A LoRA with its strength, or one for each step; `blocks`: only in these, () for all.
+
+    `expert`: of Wan2.2, "high" or "low"; "": as the name says, else both.
+    """
 
     path: str
     name: str
     strength: float = 1.0
     by_step: tuple[float, ...] = ()
     blocks: tuple[int, ...] = ()
+    expert: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,7 @@ class Means:
     `size`: the size that the clip will have. `blocks`: of the model. `price`: the plan line.
     `attention`: modes and why one cannot be used. `place`: where on the timeline the result goes.
     `can_fit`: by other means than were chosen. `action`: the words of the button. `reason`: why
-    nothing can be made, "" where it can.
+    nothing can be made, "" where it can. `experts`: whether the model has two.
     """
 
     models: tuple[tuple[str, str], ...] = ()
@@ -103,6 +107,7 @@ class Means:
     reason: str = ""
     gets_weights: bool = False
     levels: tuple[float, ...] = ()
+    experts: bool = False
     pictures: dict[str, QImage | None] = field(default_factory=dict)
 
 

@@ -34,7 +34,12 @@ class LorasField(Field):
 
     def _changed(self, loras: tuple[LoraGiven, ...]) -> None:
         lines = (
-            LoraChoice(path=one.path, strength=one.by_step or (one.strength,), blocks=one.blocks)
+            LoraChoice(
+                path=one.path,
+                strength=one.by_step or (one.strength,),
+                blocks=one.blocks,
+                expert=one.expert,
+            )
             for one in loras
         )
         self.changed.emit("\n".join(map(lora_words, lines)), next_gesture())
@@ -52,4 +57,4 @@ def _given(line: str) -> LoraGiven:
         choice = LoraChoice(path=line)
     by_step = choice.strength if len(choice.strength) > 1 else ()
     name = PurePath(choice.path.replace("\\", "/")).name
-    return LoraGiven(choice.path, name, choice.strength[0], by_step, choice.blocks)
+    return LoraGiven(choice.path, name, choice.strength[0], by_step, choice.blocks, choice.expert)

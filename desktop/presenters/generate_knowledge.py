@@ -12,6 +12,7 @@ from engine.errors import WeightsError
 from engine.generation import FAMILIES
 from engine.jobs import ModelFiles
 from engine.library.found import gigabytes
+from engine.models.wan.experts import is_pair
 from engine.planning import Estimate
 from engine.planning.words import duration
 from engine.timeline.model import Clip, TrackKind
@@ -69,6 +70,7 @@ class Knowledge:
             note=told.sentence() if told is not None else "",
             size=generating.size_of(form),
             blocks=30 if "1.3b" in family else 40,
+            experts=is_pair(family),
             attention=tuple(card.attention.items()) if card is not None else (),
             place=_place_words(place),
             price=price,

@@ -45,6 +45,7 @@ SHOWN = {
 }
 VERSIONS = (("1.0", "v1.0"), ("1.1", "v1.1"))  # words of engine.library, as they are shown
 WAN = ("wan", "Wan2.1")
+EXPERTS = (("high", "High"), ("low", "Low"))
 SHORT = 4  # letters of what a part needs that fit on its button: «Get 2.1»
 Offers = Callable[[str, str], tuple[Offer, ...]]  # family, part
 
@@ -241,6 +242,7 @@ def _asks(report: FamilyReport, untold: Sequence[str]) -> tuple[AskRow, ...]:
             if part.state is Found.UNTOLD and (is_file or path in homes):
                 name = Path(path).name if is_file else place(path)
                 choices = (*VERSIONS, WAN) if is_file else VERSIONS
+                choices = EXPERTS if part.part.expert else choices
                 asks.append(AskRow(path, name, part.why, choices))
                 break
     return tuple(asks)

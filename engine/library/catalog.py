@@ -2,8 +2,11 @@
 
 import msgspec
 
+from engine.models.wan.experts import HIGH, LOW
+
 GB = 1_000_000_000
 HUB = "https://huggingface.co/"
+COMFY_2_2 = "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -35,8 +38,8 @@ class Part(msgspec.Struct, frozen=True):
     """`kinds`: what serves; `refuses`: what a person may take for it, told off by name.
 
     `needs` ends «This family needs …». `modes`: those that need it; none: all of them.
-    `version`: of FlashVSR, where files of both versions look alike. `folder`: where it belongs
-    in a folder of ours and in ComfyUI's.
+    `version`: of FlashVSR, where files of both versions look alike. `expert`: of Wan2.2, whose two
+    look alike. `folder`: where it belongs in a folder of ours and in ComfyUI's.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Part(msgspec.Struct, frozen=True):
     refuses: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
     version: str = ""
+    expert: str = ""
 
     @property
     def inside(self) -> str:
@@ -77,13 +81,16 @@ KINDS = _kinds(
         "flashvsr_decoder": "the tiny decoder of FlashVSR",
         "flashvsr_prompt": "the prompt of FlashVSR",
         "wan2.1_t2v_1.3b": "the transformer of Wan2.1 T2V 1.3B",
-        "wan2.1_t2v_14b": "the transformer of Wan2.1 T2V 14B",  # or an expert of Wan2.2's
+        "wan2.1_t2v_14b": "the transformer of Wan2.1 T2V 14B",
         "wan2.1_i2v_14b": "the transformer of Wan2.1 I2V 14B",
         "wan2.1_flf2v_14b": "the transformer of Wan2.1 FLF2V 14B",
         "wan2.1_vae": "Wan’s VAE for 2.1",
+        "wan2.2_t2v_a14b": "an expert of Wan2.2 T2V A14B",  # told by name, not by its tensors
         "wan2.2_i2v_a14b": "an expert of Wan2.2 I2V A14B",
         "wan2.2_ti2v_5b": "the transformer of Wan2.2 TI2V 5B",
         "wan2.2_vae": "Wan’s VAE for 2.2",
+        "taehv": "a tiny decoder of another video model",  # told by name from Wan's
+        "wan_tiny_decoder": "the tiny decoder of Wan2.1",
         "wan_vace": "a VACE model of Wan",
         "wan_animate": "a Wan-Animate model",
         "umt5_xxl": "the text encoder UMT5-XXL",
@@ -92,8 +99,8 @@ KINDS = _kinds(
 )
 
 V1_0, V1_1 = "1.0", "1.1"  # of FlashVSR; files of both look alike
-WAN = "wan"  # a word for a transformer that lies beside FlashVSR's and is not its own
-WORDS = (V1_0, V1_1, WAN)  # what a person may say of a folder or file
+WAN = "wan"  # a word for a transformer of Wan2.1 that may be taken for FlashVSR's or Wan2.2's
+WORDS = (V1_0, V1_1, WAN, HIGH, LOW)  # what a person may say of a folder or file
 # What is known of files that look alike: sha256 -> version. Those of 1.0 are not known.
 FLASHVSR_HASHES = {
     "bd28180edcf3446c028e32fc6b731a80bf7e4da2ab4caac3186b9499964d37be": V1_1,
@@ -144,14 +151,55 @@ IMAGE = Part(
 )
 
 
+SHOWN = "previews"  # a run that is better to look at, and the same
+PREVIEW = Part(
+    "preview",
+    "Tiny decoder",
+    ("wan_tiny_decoder",),
+    (
+        Source(
+            "madebyollin/taehv",
+            "safetensors/taew2_1.safetensors",
+            "https://github.com/madebyollin/taehv",
+            "MIT",
+            22_640_000,
+        ),
+    ),
+    "vae_approx",
+    modes=(SHOWN,),
+)
+
+
 def _transformer(kind: str, refuses: tuple[str, ...], *sources: Source) -> Part:
     others = ("wan2.2_ti2v_5b", "wan_vace", "wan_animate")
     folder = "diffusion_models"
     return Part("transformer", "Transformer", (kind,), sources, folder, "2.1", refuses + others)
 
 
+def _experts(model: str) -> tuple[Part, Part]:
+    """The two of Wan2.2: model is "t2v" or "i2v"."""
+
+    def part(name: str, expert: str) -> Part:
+        file = f"split_files/diffusion_models/wan2.2_{model}_{expert}_noise_14B"
+        return Part(
+            name,
+            f"{expert.capitalize()}-noise expert",
+            (f"wan2.2_{model}_a14b",),
+            (
+                _hub(COMFY_2_2, f"{file}_fp8_scaled.safetensors", 14.3 * GB, "fp8"),
+                _hub(COMFY_2_2, f"{file}_fp16.safetensors", 28.6 * GB, "fp16"),
+            ),
+            "diffusion_models",
+            f"the {expert}-noise expert of 2.2",
+            ("wan2.2_ti2v_5b", "wan_vace", "wan_animate"),
+            expert=expert,
+        )
+
+    return part("transformer", HIGH), part("low", LOW)
+
+
 def _wan(name: str, label: str, purpose: str, *parts: Part) -> Family:
-    return Family(name, label, purpose, parts)
+    return Family(name, label, purpose, (*parts, PREVIEW), ("", SHOWN))
 
 
 def _flashvsr(version: str) -> Family:
@@ -231,7 +279,7 @@ FAMILIES = (
         "Generate, Restyle",
         _transformer(
             "wan2.1_t2v_14b",
-            (),
+            ("wan2.2_t2v_a14b",),
             _comfy("diffusion_models/wan2.1_t2v_14B_fp8_scaled.safetensors", 14.3 * GB, "fp8"),
             _comfy("diffusion_models/wan2.1_t2v_14B_bf16.safetensors", 28.6 * GB, "bf16"),
         ),
@@ -277,4 +325,6 @@ FAMILIES = (
         IMAGE,
         VAE,
     ),
+    _wan("wan2.2-t2v-a14b", "Wan2.2 T2V A14B", "Generate, Restyle", *_experts("t2v"), TEXT, VAE),
+    _wan("wan2.2-i2v-a14b", "Wan2.2 I2V A14B", "Image to video", *_experts("i2v"), TEXT, VAE),
 )

@@ -1,6 +1,6 @@
 """Which weights the engine of an effect gets, and what is said where some are lacking."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from engine.errors import WeightsError
@@ -35,22 +35,35 @@ def models_for(
     return tuple(ModelFiles(family=family, files=chosen) for family, chosen in files.items())
 
 
-def family_files(reports: Sequence[FamilyReport], families: Sequence[str]) -> ModelFiles:
+def family_files(
+    reports: Sequence[FamilyReport], families: Sequence[str], named: Collection[str] = ()
+) -> ModelFiles:
     """All files of the first of `families` that is ready. Raises WeightsError that says what lacks.
 
-    What lacks is told of the family that lacks least.
+    What lacks is told of the family that lacks least. `named`: parts that need not be found.
     """
     known = [one for name in families for one in reports if one.family.name == name]
-    ready = next((one for one in known if one.ready), None)
+
+    def lacking_of(one: FamilyReport) -> list[PartReport]:
+        parts = [part for part in one.parts if one.counts(part.part)]
+        parts = [part for part in parts if part.part.name not in named]
+        return [part for part in parts if part.state is not State.FOUND]
+
+    ready = next((one for one in known if not lacking_of(one)), None)
     if ready is not None:
-        found = {part.part.name: part.found.path for part in ready.parts if part.found is not None}
+        there = [part for part in ready.parts if part.state is State.FOUND]
+        found = {part.part.name: part.found.path for part in there if part.found is not None}
         return ModelFiles(family=ready.family.name, files=found)
     if not known:
         raise WeightsError(NOT_LOOKED)
-    nearest = min(known, key=lambda one: sum(part.state is not State.FOUND for part in one.parts))
-    refused = [part.why for part in nearest.parts if part.state is State.REFUSED]
-    missing = [part for part in nearest.parts if part.state is State.MISSING]
+    nearest = min(known, key=lambda one: len(lacking_of(one)))
+    lacks = lacking_of(nearest)
+    refused = [part.why for part in lacks if part.state is State.REFUSED]
+    missing = [part for part in lacks if part.state is State.MISSING]
+    untold = [part.found for part in lacks if part.state is State.UNTOLD and part.found]
     said = [*refused]
+    for name in dict.fromkeys(Path(file.path).name for file in untold):
+        said.append(f"{name} may be either expert of Wan2.2. Say which in Preferences, Weights.")
     if missing:
         names = listed([part.part.inside for part in missing])
         size = gigabytes(sum(part.part.sources[0].size_bytes for part in missing))

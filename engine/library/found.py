@@ -96,7 +96,7 @@ class FamilyReport(msgspec.Struct, frozen=True):
         """The chip: «Ready», «1 missing, 1 refused»."""
         if self.ready:
             return "Ready"
-        states = [part.state for part in self.parts if self._counts(part.part)]
+        states = [part.state for part in self.parts if self.counts(part.part)]
         counts = (
             (states.count(state), state.value)
             for state in (State.MISSING, State.REFUSED, State.UNTOLD)
@@ -107,7 +107,8 @@ class FamilyReport(msgspec.Struct, frozen=True):
     def part(self, name: str) -> PartReport:
         return next(part for part in self.parts if part.part.name == name)
 
-    def _counts(self, part: Part) -> bool:
+    def counts(self, part: Part) -> bool:
+        """Whether the usual way to run the family needs the part."""
         return not part.modes or self.family.modes[0] in part.modes
 
 

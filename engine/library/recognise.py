@@ -40,7 +40,8 @@ MAY_LACK = {"visual_projection.weight"}  # unused; some files of the image encod
 SAME = {"shared.weight": "encoder.embed_tokens.weight"}  # shards may hold either
 LIKE = 0.6  # of a model's tensors must be there for the file to be likened to it
 
-# Told by some tensors alone: models that no family uses, so that they can be refused by name.
+# Told by some tensors alone: models that no family uses, so that they can be refused by name, and
+# tiny decoders, whose files hold an encoder or not.
 # None: any size on this axis.
 TELLS: Mapping[str, Mapping[str, tuple[int | None, ...]]] = {
     "wan2.2_vae": {
@@ -50,6 +51,11 @@ TELLS: Mapping[str, Mapping[str, tuple[int | None, ...]]] = {
     "wan2.2_vae_diffusers": {
         "encoder.conv_in.weight": (None, 12, 3, 3, 3),
         "post_quant_conv.weight": (48, 48, 1, 1, 1),
+    },
+    "taehv": {
+        "decoder.1.weight": (256, 16, 3, 3),
+        "decoder.17.conv.4.weight": (64, 64, 3, 3),
+        "decoder.22.weight": (3, 64, 3, 3),
     },
     "wan_vace": {"vace_blocks.0.before_proj.weight": (None, None)},
     "wan_animate": {"pose_patch_embedding.weight": (None, None, None, None, None)},

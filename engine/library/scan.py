@@ -18,7 +18,7 @@ from engine.library.recognise import match, precision, unlike
 from engine.library.tensors import GET_AGAIN, Form
 from engine.progress import Report, Silent
 
-VERSION = 2  # of what is remembered; recognising more than before makes a new one
+VERSION = 3  # of what is remembered; recognising more than before makes a new one
 PIECE = 4 << 20
 MOST_REMEMBERED = 20_000  # files that are not there now
 OTHER_WIDTHS = "Of other widths than the published one."

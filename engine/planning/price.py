@@ -9,6 +9,7 @@ import msgspec
 from engine.generation import Mode, published
 from engine.jobs import EffectJob
 from engine.lora_words import lines_of, read_lora
+from engine.models.wan.experts import ROLES
 from engine.planning.device import DeviceFacts
 from engine.planning.estimates import Estimate
 from engine.planning.ladder import Plan, plans
@@ -129,7 +130,8 @@ def _wan_plan(job: EffectJob, stage: Stage, device: DeviceFacts, cores: int | No
     family = stage.engine.family
     files = next((one.files for one in job.models if one.family == family), {})
     loras = [read_lora(line).path for line in lines_of(str(stage.values["loras"]))]
-    ask = wan_ask(stage, [files.get("transformer", ""), *loras])
+    transformers = [files[part] for part in ROLES if part in files]
+    ask = wan_ask(stage, [*transformers, *loras])
     sizes = {**file_sizes(files), "loras": sum(file_sizes({one: one for one in loras}).values())}
     mode = Mode(stage.engine.mode)
     return wan_plans(

@@ -214,7 +214,7 @@ def _plan(
         keeps_keys=way.keeps_keys,
         vae_tile=way.vae_tile,
         peak_bytes=peak_bytes(run, way, device),
-        host_bytes=host_bytes(run, way) if device.is_card else 0,
+        host_bytes=host_bytes(run, way, device) if device.is_card else 0,
         host_total=host,
         seconds=seconds(run, way, device, cores),
         free_bytes=free,
@@ -267,7 +267,7 @@ def _ways(
             is_slow = way.block_swap and not hides_copies(run, way, device, cores)
             if is_slow and quantization != kinds[-1]:
                 break
-            ways += _placed(way, values)
+            ways += _placed(run, way, values)
     yield from ways
     if not first.vae_tile[0]:
         yield from (replace(way, vae_tile=(side, side)) for side in TILES for way in ways)
@@ -324,11 +324,11 @@ def _swaps(run: WanRun, base: WanWay, values: Mapping[str, Value]) -> Iterator[W
             yield replace(spare, block_swap=layers * step // SWAPS)
 
 
-def _placed(way: WanWay, values: Mapping[str, Value]) -> Iterator[WanWay]:
-    """Models that stay or take turns, prompts on the card or beside it."""
+def _placed(run: WanRun, way: WanWay, values: Mapping[str, Value]) -> Iterator[WanWay]:
+    """Models stay or take turns, as two experts always do; prompts on the card or beside it."""
     load = values.get("load_device", "auto")
     for offload, text_on in PLACES:
-        if load == "auto" or (load == "offload") == offload:
+        if offload if run.experts > 1 else load == "auto" or (load == "offload") == offload:
             yield replace(way, offload=offload, text_on=text_on)
 
 

@@ -4,7 +4,13 @@ from dataclasses import dataclass, replace
 
 from engine.planning import wan_sizes, wan_vae
 from engine.planning.device import DeviceFacts, rate
-from engine.planning.footprint import CONTEXT_BYTES, PROCESS_BYTES, SLACK, WIDE_RATE
+from engine.planning.footprint import (
+    CONTEXT_BYTES,
+    PROCESS_BYTES,
+    RESIDENT_SHARE,
+    SLACK,
+    WIDE_RATE,
+)
 from engine.planning.wan_run import EIGHT, WIDE, WanRun
 from engine.planning.wan_sizes import Doing
 
@@ -90,15 +96,20 @@ def peak_bytes(run: WanRun, way: WanWay, device: DeviceFacts) -> int:
     return own + models + max(round(slack * one.work) for one in made.values())
 
 
-def host_bytes(run: WanRun, way: WanWay) -> int:
-    """What waits in the computer's memory, and cannot just be read again from its file."""
+def host_bytes(run: WanRun, way: WanWay, device: DeviceFacts) -> int:
+    """What waits in the computer's memory, and cannot just be read again from its file.
+
+    Of two experts the first one stays only where jobs may keep both.
+    """
     if not (way.offload or way.block_swap):
         return 0
     is_converted = way.is_narrow(run) and not run.is_narrow
     is_converted |= way.element == 2 and run.stored("transformer") > WIDE
+    whole = _transformer_bytes(run, way)
+    held = run.experts if run.experts * whole <= RESIDENT_SHARE * device.total_bytes else 1
     if is_converted:
-        return _transformer_bytes(run, way)
-    return min(way.block_swap, run.config.layers) * _swapped_bytes(run, way)
+        return held * whole
+    return held * min(way.block_swap, run.config.layers) * _swapped_bytes(run, way)
 
 
 def transformer_bytes(run: WanRun, way: WanWay) -> int:
@@ -159,8 +170,10 @@ def _reading(run: WanRun, way: WanWay) -> float:
     """Seconds to read the files; those that are not known count as they run."""
     whole = replace(way, block_swap=0)
     images = wan_sizes.image_weights(run.image) * way.element if run.sees else 0
+    transformer = _transformer_bytes(run, whole)
     usual = {
-        "transformer": _transformer_bytes(run, whole),
+        "transformer": transformer,
+        "low": transformer if run.experts > 1 else 0,
         "text": text_bytes(run, way),
         "image": images,
     }

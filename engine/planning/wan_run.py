@@ -1,18 +1,19 @@
 """What a job of Wan computes, whatever the plan: sizes, steps, and what its values ask."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
 from engine.errors import EffectError
+from engine.files import weights_bytes
 from engine.models.wan.config import (
     TRANSFORMER_VARIANTS,
     VAE_VARIANTS,
     TransformerConfig,
     VaeConfig,
 )
+from engine.models.wan.experts import is_pair
 from engine.planning.wan_sizes import (
     CLIP,
     UMT5,
@@ -35,11 +36,8 @@ Sizes = Mapping[str, int]
 
 def file_sizes(files: Mapping[str, str | Path]) -> dict[str, int]:
     """Bytes of the file of each part; one that is gone counts nothing."""
-    found = {}
-    for part, path in files.items():
-        with suppress(OSError):
-            found[part] = Path(path).stat().st_size
-    return found
+    sizes = {part: weights_bytes(Path(path)) for part, path in files.items()}
+    return {part: size for part, size in sizes.items() if size}
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class WanRun:
     """`latents`: latent frames of the clip; `window`: of those that a pass sees.
 
     `passes`: over a window, in the whole run. `streams`: of prompts. `sizes`: bytes of the files,
-    where they are known.
+    where they are known. `experts`: transformers that take turns, of one config.
     """
 
     config: TransformerConfig
@@ -66,6 +64,7 @@ class WanRun:
     encode_chunk: int
     decode_chunk: int
     sizes: Sizes
+    experts: int = 1
     vae: VaeConfig = VAE_VARIANTS["wan2.1_vae"]
     text: TextSizes = UMT5
     image: ImageSizes = CLIP
@@ -92,7 +91,8 @@ class WanRun:
             "text": text_weights(self.text).total,
             "image": image_weights(self.image),
         }
-        return self.sizes.get(part, 0) / totals[part]
+        parts = ("transformer", "low") if part == "transformer" else (part,)
+        return max(self.sizes.get(one, 0) for one in parts) / totals[part]
 
     @property
     def is_narrow(self) -> bool:
@@ -111,7 +111,7 @@ def config_of(family: str) -> TransformerConfig:
     for name, config in TRANSFORMER_VARIANTS.items():
         if name.startswith(start):
             return config
-    raise EffectError(f"There is no plan for «{family}».", "Choose a model of Wan 2.1.")
+    raise EffectError(f"There is no plan for «{family}».", "Choose a model of Wan.")
 
 
 def wan_run_of(
@@ -131,13 +131,12 @@ def wan_run_of(
     config = config_of(family)
     takes = config.in_dim > config.out_dim
     latents = latent_frames(1 if mode == "t2i" else frames)
-    if mode == "flf2v" and not config.image_positions:
+    if mode == "flf2v" and not config.places_last:
         latents += 1  # the last picture's, dropped before decoding
     window, windows = _windows(latents, values)
     steps = _steps(mode, values)
-    scales = [guidance[min(i, len(guidance) - 1)] if guidance else None for i in range(steps)]
-    scale = float(values.get("cfg", GUIDANCE))
-    guided = sum((scale if one is None else one) != 1 for one in scales)
+    experts = 2 if is_pair(family) else 1
+    guided = sum(one != 1 for one in _scales(steps, values, guidance, experts))
     caches = bool(values.get("teacache", False))
     passes = (steps + guided) * windows * (SKIPPING if caches else 1)
     batch = 2 if values.get("batched_cfg", False) and guided else 1
@@ -158,7 +157,24 @@ def wan_run_of(
         encode_chunk=int(values.get("encode_chunk", 1)),
         decode_chunk=int(values.get("decode_chunk", 1)),
         sizes=sizes or {},
+        experts=experts,
     )
+
+
+def _scales(
+    steps: int, values: Mapping[str, Value], guidance: tuple[float, ...], experts: int
+) -> list[float]:
+    """The guidance of each step. Where the second expert takes over is told from even steps."""
+    if guidance:
+        return [guidance[min(i, len(guidance) - 1)] for i in range(steps)]
+    first = float(values.get("cfg", GUIDANCE))
+    if experts == 1:
+        return [first] * steps
+    boundary, shift = float(values.get("boundary", 0.0)), float(values.get("shift", 1.0))
+    # The level before the shift; below it lies the second expert's share of the run.
+    share = boundary / (shift - (shift - 1) * boundary)
+    second = float(values.get("cfg_low", first))
+    return [second if 1 - i / steps < share else first for i in range(steps)]
 
 
 def _steps(mode: str, values: Mapping[str, Value]) -> int:

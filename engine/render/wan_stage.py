@@ -10,7 +10,7 @@ from engine.timeline.effects import Value
 from engine.timeline.wan_engines import OWN, every_of
 from engine.wan_rules import AREAS, longer_length, nearest_length, size_for_area
 
-RUN = ("steps", "cfg", "shift", "scheduler")  # what a distilled model has of its own
+RUN = ("steps", "cfg", "cfg_low", "shift", "scheduler")  # what a distilled model has of its own
 
 
 class WanAsk(NamedTuple):

@@ -6,6 +6,7 @@ from math import ceil, floor
 import msgspec
 
 from engine.generation import FRAMES, Mode, published
+from engine.models.wan.experts import is_pair
 from engine.timeline.effect_kinds import Engine, Reach
 from engine.timeline.parameters import (
     Parameter,
@@ -28,6 +29,7 @@ _OF_PICTURES = (
     *("clip_strength", "clip_last_strength", "clip_crop"),
 )
 _OF_FILES = ("fit", "crf", "start_step", "end_step", "colour_match")
+_OF_PAIRS = ("cfg_low", "boundary")
 _OF_LAST = ("end_latent_strength", "clip_last_strength")
 
 # What is no parameter of Wan's table.
@@ -109,10 +111,11 @@ def _table(mode: Mode, family: str, without: tuple[str, ...]) -> tuple[Parameter
     usual: dict[str, Value] = {**published(mode, family, width, height), "steps": STEPS}
     if mode is Mode.VIDEO:  # a clip may be as long as it likes
         usual["context_schedule"] = "static_standard"
+    hidden = {*without, *(() if is_pair(family) else _OF_PAIRS)}
     return tuple(
         msgspec.structs.replace(one, default=usual.get(one.name, one.default))
         for one in PARAMETERS
-        if one.name not in without
+        if one.name not in hidden
     )
 
 
@@ -167,11 +170,21 @@ WAN_RESTYLE_ENGINES = (
         "Wan2.1 14B",
         "Repaints the clip as the prompt says. Generative; the large model, slower and finer.",
     ),
+    _restyle(
+        "wan2.2-t2v-a14b",
+        "Wan2.2 A14B",
+        "Repaints the clip as the prompt says. Generative; two large models in turn.",
+    ),
 )
 WAN_IMAGE_ENGINES = (
     _image(
         "wan2.1-i2v-14b",
         "Wan2.1 I2V 14B",
         "Brings the picture to life as the prompt says. Generative.",
+    ),
+    _image(
+        "wan2.2-i2v-a14b",
+        "Wan2.2 I2V A14B",
+        "Brings the picture to life as the prompt says. Generative; two large models in turn.",
     ),
 )

@@ -37,6 +37,7 @@ from engine.models.text.tokens import Tokenizer
 from engine.models.wan.ask import Ask, Conditions, Given, Prompts
 from engine.models.wan.denoising import Kept
 from engine.models.wan.distilled import Distilled, distilled
+from engine.models.wan.experts import ROLES, TITLES, expert_of
 from engine.models.wan.joining import joined
 from engine.models.wan.loading import Facts, LoraFile, facts, tokenizer_of
 from engine.models.wan.pipeline import (
@@ -47,7 +48,7 @@ from engine.models.wan.pipeline import (
     frames,
     latents,
 )
-from engine.models.wan.preview import preview
+from engine.models.wan.preview import Previews
 from engine.planning import DeviceFacts
 from engine.progress import Report
 from engine.timeline.parameters import Value
@@ -98,27 +99,29 @@ class Generator:
             size_bytes=Path(job.output).stat().st_size,
             duration=work.duration,
             made=work.made,
-            notes=tuple(dict.fromkeys([*work.notes, *take_warnings()])),
+            notes=tuple(dict.fromkeys([*work.notes, *work.previews.notes, *take_warnings()])),
         )
 
     def work(self, job: GenerateJob, device: DeviceFacts, inputs: Inputs) -> "WanWork":
         """A job, checked and resolved. Raises EngineError."""
-        known = self.facts({name: Path(path) for name, path in job.models.files.items()})
+        files = {name: Path(path) for name, path in job.models.files.items()}
+        known = self.facts(files, job.models.family)
         prompts = self._prompts.setdefault(
             job.cache, PromptCache(ROWS_BYTES, Path(job.cache) / "prompts")
         )
         return WanWork(job, device, self._resident, self.tokenizer, known, prompts, inputs)
 
-    def facts(self, files: dict[str, Path]) -> Facts:
+    def facts(self, files: dict[str, Path], family: str = "") -> Facts:
         """Of a set of files; read once. Raises WeightsError."""
         for path in files.values():
             if not path.is_file():
                 raise WeightsError(
                     f"{path.name} is not where it was: {path}.", "Look at Preferences, Weights."
                 )
-        key = key_of([path for _, path in sorted(files.items())], None, "cpu", sorted(files))
+        paths = [path for _, path in sorted(files.items())]
+        key = key_of(paths, None, "cpu", [family, *sorted(files)])
         if key not in self._facts:
-            self._facts[key] = facts(files)
+            self._facts[key] = facts(files, family)
         return self._facts[key]
 
     def tokenizer(self, path: Path) -> Tokenizer:
@@ -163,10 +166,12 @@ class WanWork:
                 Path(one.path),
                 one.strength[0] if len(one.strength) == 1 else one.strength,
                 frozenset(one.blocks) or None,
+                one.expert or expert_of(Path(one.path)),
             )
             for one in job.loras
         ]
-        named = [files["transformer"], *(one.path for one in loras)]
+        models = [files[part] for part in ROLES if part in files]
+        named = [*models, *(one.path for one in loras)]
         told = next(filter(None, (distilled(path.name) for path in named)), None)
         chosen = {**_distilled_values(told), **job.values}
         text_on = device.kind
@@ -188,10 +193,15 @@ class WanWork:
         self._parts = HeldParts(
             files, self.way, resident, tokenizer(files["text"]), loras, self._facts.transformer
         )
+        self._experts = [one.expert for one in loras] if self._facts.is_pair else []
+        self.previews = Previews(files.get("preview"))
         self.made = 0  # steps
         self.notes = [*self.shape.notes]
         if told is not None:
             self.notes.append(told.sentence())
+        for one in loras if known.is_pair else ():
+            if one.expert:
+                self.notes.append(f"{one.path.name} goes onto the {TITLES[one.expert]} alone.")
         for use in self._parts.loras:
             self.notes += use.lora.matching.sentences()
         if not device.is_card:
@@ -280,7 +290,7 @@ class WanWork:
             if clean is not None:
                 middle = clean.shape[2] // 2
                 label = f"Step {now.state.done} of {steps}"
-                report.preview(label, lambda: preview(clean, middle))
+                report.preview(label, lambda: self.previews.picture(clean, middle))
 
         try:
             with memory_told(self.way.device):
@@ -372,7 +382,12 @@ class WanWork:
             "given": self._inputs.identity(),
             "samples": fingerprint(Path(job.samples)) if job.samples else "",
             "loras": [[identity(Path(one.path)), one.strength, one.blocks] for one in job.loras],
-            "weights": {name: identity(path) for name, path in sorted(self._files.items())},
+            "experts": self._experts,
+            "weights": {
+                name: identity(path)
+                for name, path in sorted(self._files.items())
+                if name != "preview"
+            },
             "way": self.way.recipe,
             "torch": torch.__version__,
         }

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from engine.worker.generate import Generator
 
 NO_TORCH = "torch is not installed."
-RESIDENT_SHARE = 0.6  # of the memory, for models that wait for the next job
 
 
 class GpuTasks:
@@ -98,6 +97,7 @@ class GpuTasks:
         """The device as it is now, and the models that stay between jobs."""
         from engine.models.resident import Resident
         from engine.planning import facts_of
+        from engine.planning.footprint import RESIDENT_SHARE
 
         device = facts_of(self.device())
         if self._resident is None:

@@ -19,6 +19,7 @@ from engine.generation import Mode
 from engine.jobs import EffectJob, GenerateJob, ModelFiles
 from engine.lora_words import loras_of
 from engine.models.attention import take_warnings
+from engine.models.wan.experts import ROLES
 from engine.planning import DeviceFacts
 from engine.progress import Report
 from engine.render.keys import Stage
@@ -79,7 +80,8 @@ class WanEffects:
 
     def notes(self) -> tuple[str, ...]:
         """How the runs went."""
-        said = [note for work, _ in self._works.values() for note in work.notes]
+        works = [work for work, _ in self._works.values()]
+        said = [note for work in works for note in (*work.notes, *work.previews.notes)]
         return tuple(dict.fromkeys([*said, *take_warnings()]))
 
     def _work(self, stage: Stage) -> "tuple[WanWork, StageInputs]":
@@ -154,7 +156,8 @@ def job_of(stage: Stage, job: EffectJob, models: ModelFiles) -> GenerateJob:
     """What Wan is asked for a stage. Raises EngineError for a LoRA that is not there."""
     values = stage.values
     loras = loras_of(str(values["loras"]))
-    ask = wan_ask(stage, [models.files["transformer"], *(one.path for one in loras)])
+    transformers = [models.files[part] for part in ROLES if part in models.files]
+    ask = wan_ask(stage, [*transformers, *(one.path for one in loras)])
     return GenerateJob(
         id=job.id,
         title=job.title,

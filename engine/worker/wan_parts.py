@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from engine.files import weights_bytes
 from engine.jobs import NeuralOptions
 from engine.models.attention import default_mode
 from engine.models.lora import LiveLoras, LoraUse
@@ -18,6 +19,7 @@ from engine.models.text.prompts import TextEncoder
 from engine.models.text.tokens import Tokenizer
 from engine.models.wan.config import TransformerConfig
 from engine.models.wan.denoising import Ready
+from engine.models.wan.experts import FIRST, ROLES, SECOND
 from engine.models.wan.image_encoder import ImageEncoder
 from engine.models.wan.loading import (
     LoraFile,
@@ -85,7 +87,7 @@ def way_of(
     quantization = str(values["quantization"])
     if quantization == "disabled" and options.precision == "fp8":
         quantization = NARROW
-    sizes = sum(path.stat().st_size for path in files.values() if path.is_file())
+    sizes = sum(map(weights_bytes, files.values()))
     free = min(one for one in (device.free_bytes, options.limit_bytes, 1 << 62) if one > 0)
     load = str(values["load_device"])
     return Way(
@@ -95,7 +97,8 @@ def way_of(
         side_dtype=side,
         attention=default_mode(there) if options.attention == "auto" else options.attention,
         quantization=quantization,
-        waits=device.is_card and (load == "offload" or (load == "auto" and sizes > STAYS * free)),
+        waits=device.is_card
+        and (SECOND in files or load == "offload" or (load == "auto" and sizes > STAYS * free)),
         swapped=int(values["blocks_to_swap"]),
         ahead=int(values["prefetch_blocks"]),
         merges=bool(values["merge_loras"]),
@@ -141,6 +144,7 @@ class HeldParts:
         self._tokenizer = tokenizer
         self._chosen = tuple(loras)
         self.loras: list[LoraUse] = lora_uses(loras, config)
+        self._is_pair = SECOND in files
 
     @property
     def text_key(self) -> Key:
@@ -190,22 +194,24 @@ class HeldParts:
             yield vae
 
     @contextmanager
-    def transformer(self) -> Iterator[Ready]:
-        """The transformer with its LoRAs; its blocks may wait elsewhere."""
-        way, path = self.way, self._files["transformer"]
-        merged = self.loras if way.merges else []
+    def transformer(self, part: str = FIRST) -> Iterator[Ready]:
+        """The transformer, or one of two, with its LoRAs; its blocks may wait elsewhere."""
+        way, path = self.way, self._files[part]
+        loras = self._loras_of(part)
+        merged = loras if way.merges else []
         place = None if way.swapped else self._place
         chosen: tuple[Hashable, ...] = self._chosen if merged else ()
-        key = self._key("transformer", way.dtype, way.quantization, bool(way.swapped), *chosen)
+        key = self._key(part, way.dtype, way.quantization, bool(way.swapped), *chosen)
 
         def load() -> Transformer:
             return load_diffusion(path, way.dtype, place, way.quantization, merged)
 
-        with self._resident.use(key, load) as model:
+        room = weights_bytes(path) if self._is_pair else 0  # so that the other expert leaves first
+        with self._resident.use(key, load, room) as model:
             model.attention_mode = way.attention
             live = None
-            if self.loras and not merged:
-                live = LiveLoras(model, self.loras, way.dtype)
+            if loras and not merged:
+                live = LiveLoras(model, loras, way.dtype)
             try:
                 with self._placed(model) as blocks:
                     yield Ready(model, blocks, None if live is None else live.set_step)
@@ -227,6 +233,12 @@ class HeldParts:
             swapped(blocks, way.swapped, way.device, way.ahead) as swap,
         ):
             yield swap
+
+    def _loras_of(self, part: str) -> list[LoraUse]:
+        """Those that are put onto it."""
+        wanted = ("", ROLES[part])
+        both = zip(self._chosen, self.loras, strict=True)
+        return [use for one, use in both if not self._is_pair or one.expert in wanted]
 
     @property
     def _place(self) -> torch.device | None:

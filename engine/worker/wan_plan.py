@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.generation import Shape, published
+from engine.generation import Shape, alike, published
 from engine.jobs import GenerateJob
 from engine.planning import DeviceFacts, WanPlan, wan_plans
 from engine.planning.wan_run import file_sizes
@@ -27,7 +27,7 @@ def plan_of(
         shape.frames,
         device=device,
         options=job.options,
-        values={**usual, **chosen},
+        values={**usual, **chosen, **alike(chosen)},
         guidance=job.guidance,
         sizes=file_sizes(files),
     )[0]

@@ -6,7 +6,7 @@ from engine.generation import Mode, Shape, negative_of
 from engine.jobs import GenerateJob
 from engine.models.guidance import Guidance
 from engine.models.samplers import SAMPLERS
-from engine.models.wan.ask import Ask, Influence, Means
+from engine.models.wan.ask import Ask, Influence, Means, Switch
 from engine.models.wan.enhance import Enhance
 from engine.models.wan.loading import Facts
 from engine.models.wan.teacache import COEFFICIENTS, Embedding, TeaCache
@@ -53,6 +53,7 @@ def ask_of(job: GenerateJob, values: Values, shape: Shape, facts: Facts) -> Ask:
         cache=_cache(values, facts.variant),
         enhance=_enhance(values),
         riflex=int(values["riflex_freq_index"]),
+        switch=_switch(values) if facts.is_pair else None,
     )
 
 
@@ -65,7 +66,7 @@ def prompts_in(job: GenerateJob, ask: Ask, shape: Shape) -> tuple[tuple[str, ...
     if ask.windows is not None and latent_frames(shape.frames) > ask.windows.size:
         parts = [text.strip() for text in job.prompt.split("|")]
         texts = tuple(text for text in parts if text) or texts
-    if not ask.guidance.needs_negative(len(ask.schedule)):
+    if not ask.guided.needs_negative(len(ask.schedule)):
         return texts, None
     return texts, negative_of(job.mode) if job.negative is None else job.negative
 
@@ -123,6 +124,10 @@ def _cache(values: Values, variant: str) -> TeaCache | None:
         start_step=int(values["cache_start_step"]),
         end_step=int(values["cache_end_step"]) or None,
     )
+
+
+def _switch(values: Values) -> Switch:
+    return Switch(boundary=float(values["boundary"]), scale=float(values["cfg_low"]))
 
 
 def _enhance(values: Values) -> Enhance | None:

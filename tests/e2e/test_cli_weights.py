@@ -99,6 +99,24 @@ def test_a_folder_is_named_told_used_and_let_go(call: Call, tmp_path: Path) -> N
     assert load_settings().weights_folders == ()
 
 
+def test_an_expert_without_a_telling_name_is_told_by_the_person(
+    call: Call, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, pair = tmp_path / "w", "wan2.2-i2v-a14b"
+    files = [write(folder / f"{name}.safetensors", tiny("wan2.2_i2v_a14b", "wan")) for name in "ab"]
+    assert call("add", folder)["untold"] == [str(file) for file in files]
+    assert run(["weights"]) == 0
+    out = capfd.readouterr().out
+    assert "High-noise expert: which is it" in out
+    assert f"Say it: reelwright weights say '{files[0]}' high" in out
+    call("say", files[0], "low")
+    answer = call("say", files[1], "high")
+    assert part(answer, "transformer", pair)["path"] == str(files[1])
+    assert part(answer, "low", pair)["path"] == str(files[0])
+    assert family(answer, pair)["state"] == "2 missing"
+    assert answer["untold"] == []
+
+
 def test_a_mixed_pair_is_refused(call: Call, tmp_path: Path) -> None:
     folder = flashvsr(tmp_path / "w")
     call("add", folder)

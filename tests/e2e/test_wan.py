@@ -33,10 +33,13 @@ from tests.support.media import make_still, make_video  # noqa: E402
 from tests.support.wan_cases import write_case  # noqa: E402
 from tests.support.wan_checkpoints import (  # noqa: E402
     IMAGE,
+    INDEX,
     TEXT,
     TRANSFORMER,
     VAE,
+    write_experts,
     write_repackaged,
+    write_repackaged_experts,
     write_wan,
 )
 from tests.support.workers import Events, child, wait_until  # noqa: E402
@@ -288,6 +291,61 @@ def test_a_run_in_two_parts_is_that_in_one(
     on = job_of(weights, "t2v", tmp_path, values=values, samples=str(part), latents=str(rest))
     assert done(gpu, on).made == 2
     torch.testing.assert_close(load_file(rest)["latents"], load_file(whole)["latents"])
+
+
+def test_two_experts_in_either_packing_make_films_and_are_listed(
+    call: Call, media: Path, tmp_path: Path
+) -> None:
+    shards, packed = write_experts(tmp_path / "pair"), tmp_path / "comfy"
+    write_repackaged_experts(packed, "i2v")
+    steps: tuple[object, ...] = ("--steps", 4, "--set", "scheduler=euler", "--seed", 5)
+    small: tuple[object, ...] = ("--frames", 5, "--size", "64x32", *steps)
+    kept = tmp_path / "t2v.safetensors"
+    answer = call(
+        "generate", tmp_path / "t2v.mp4", "--prompt", "a red fox", "--weights", shards,
+        *small, "--latents", kept,
+    )  # fmt: skip
+    assert answer["code"] == 0, answer
+    assert (answer["mode"], answer["model"], answer["steps_made"]) == ("t2v", "wan2.2-t2v-a14b", 4)
+    # Named outright it is the same run; with the first expert alone, it is another.
+    files = {
+        "transformer": shards / "high_noise_model" / INDEX,
+        "low": shards / "low_noise_model" / INDEX,
+        "text": shards / TEXT,
+        "vae": shards / VAE,
+    }
+    named = [word for part, path in files.items() for word in ("--file", f"{part}={path}")]
+    latents = {}
+    for name, more in (("same", ()), ("alone", ("--set", "boundary=0"))):
+        latents[name] = tmp_path / f"{name}.safetensors"
+        out = (tmp_path / f"{name}.mp4", "--prompt", "a red fox", "--latents", latents[name])
+        assert call("generate", *out, *named, *small, *more)["code"] == 0
+    found = {name: load_file(path)["latents"] for name, path in latents.items()}
+    assert torch.equal(found["same"], load_file(kept)["latents"])
+    assert not torch.allclose(found["same"], found["alone"])
+    image = ("--image", media / "first.png", "--prompt", "it runs", "--weights", packed)
+    answer = call("generate", tmp_path / "i2v.mp4", *image, *small)
+    assert answer["code"] == 0, answer
+    assert (answer["mode"], answer["model"]) == ("i2v", "wan2.2-i2v-a14b")
+    facts = probe(tmp_path / "i2v.mp4").video
+    assert facts is not None
+    assert (facts.width, facts.height, facts.frames) == (64, 32, 5)
+    (packed / "diffusion_models" / "wan2.2_i2v_low_noise_14B_fp32.safetensors").unlink()
+    answer = call("generate", tmp_path / "none.mp4", *image, *small, "--model", "wan2.2-i2v-a14b")
+    assert answer["code"] == 3
+    assert "Wan2.2 I2V A14B lacks the low-noise expert (14.3 GB)." in answer["error"]
+    listed = call("weights", "add", packed)["families"]
+    pair = next(one for one in listed if one["name"] == "wan2.2-i2v-a14b")
+    assert pair["state"] == "1 missing"
+    states = {part["name"]: (part["label"], part["state"]) for part in pair["parts"]}
+    assert states["transformer"] == ("High-noise expert", "found")
+    assert states["low"] == ("Low-noise expert", "missing")
+    offer = next(part["get"] for part in pair["parts"] if part["name"] == "low")
+    assert offer["licence"] == "Apache-2.0"
+    assert offer["url"].endswith(
+        "Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/diffusion_models/"
+        "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors"
+    )
 
 
 def refused(gpu: tuple[WorkerClient, Events], job: GenerateJob) -> Failed:

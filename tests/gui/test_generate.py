@@ -49,6 +49,7 @@ from tests.gui.generate_host import (
     with_weights,
 )
 from tests.support.media import make_video
+from tests.support.wan_checkpoints import write_experts
 
 
 @pytest.fixture
@@ -127,13 +128,13 @@ def test_lengths_and_sizes_are_checked_while_typing(app: App) -> None:
 def test_presets_fill_the_fold_and_a_change_is_custom(app: App) -> None:
     panel = opened(app)
     panel.presets.cards()["best"].click()
-    assert app.generate.form.values["steps"] == 50
+    assert app.generate.form.values["steps"] == 40
     assert panel.presets.cards()["best"].isChecked()
     number = panel.advanced.fields["steps"].number
     assert number is not None
     number.setFocus()
     QTest.keyClick(number, Qt.Key.Key_Up)
-    assert app.generate.form.values["steps"] == 51
+    assert app.generate.form.values["steps"] == 41
     assert app.generate.form.preset == "custom"
     assert not any(one.isChecked() for one in panel.presets.cards().values())
     panel.presets.cards()["balanced"].click()
@@ -147,6 +148,34 @@ def test_a_distilled_lora_sets_the_run_and_says_so(app: App) -> None:
     assert (values["steps"], values["shift"], values["cfg"]) == (4, 5.0, 1.0)
     assert "is distilled: 4 steps, shift 5, guidance 1." in panel.presets.note()
     assert panel.advanced.chart.steps() == 4
+
+
+def test_two_experts_have_fields_of_their_own(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    app.parts.queue.pause()
+    with_weights(app, qtbot, tmp_path / "old")
+    panel = opened(app)
+    fields = panel.advanced.fields
+    assert all(fields[name].isHidden() for name in ("cfg_low", "boundary"))
+    app.parts.weights.add_folder(write_experts(tmp_path / "pair"))
+    qtbot.waitUntil(lambda: not app.parts.weights.is_scanning, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not fields["cfg_low"].isHidden(), timeout=PATIENCE_MS)
+    assert panel.advanced.fold.head.summary == "Wan2.2 T2V A14B"
+    panel.presets.cards()["best"].click()
+    QTest.keyClicks(panel.prompt, "A cat")
+    panel.foot.button.click()
+    (job,) = jobs(app)
+    assert job.values == {
+        "steps": 40,
+        "shift": 12.0,
+        "cfg": 4.0,
+        "cfg_low": 3.0,
+        "boundary": 0.875,
+        "scheduler": "unipc",
+    }
+    assert Path(job.models.files["low"]).parent.name == "low_noise_model"
+    app.generate.add_lora("/w/wan2.2_t2v_lightx2v_4steps_lora_v1.1_high_noise.safetensors")
+    values = app.generate.form.values
+    assert (values["steps"], values["cfg"], values["cfg_low"]) == (4, 1.0, 1.0)
 
 
 def test_a_long_prompt_grows_the_field(app: App) -> None:

@@ -347,6 +347,20 @@ def test_which_of_two_that_look_alike_is_asked_and_the_word_is_kept(
     assert part(shown, "transformer").shown.state == "found"
 
 
+def test_which_expert_a_file_is_is_asked_where_no_name_tells(desk: Desk, tmp_path: Path) -> None:
+    files = [model(tmp_path / "w" / f"{name}.safetensors", "wan2.2_i2v_a14b") for name in "ab"]
+    desk.library.add_folder(str(tmp_path / "w"))
+    shown = block(desk.open(), "wan2.2-i2v-a14b")
+    shown.set_open(True)
+    assert [one.ask.path for one in shown.asks] == list(map(str, files))
+    press(shown.asks[0], "a.safetensors: Both experts look alike; which is it?: Low")
+    QApplication.processEvents()
+    press(shown.asks[0], "b.safetensors: Both experts look alike; which is it?: High")
+    assert desk.library.words == {str(files[0]): "low", str(files[1]): "high"}
+    assert shown.asks == []
+    assert {part(shown, name).shown.state for name in ("transformer", "low")} == {"found"}
+
+
 # Scanning and downloads
 
 
@@ -459,7 +473,7 @@ def test_tab_goes_in_reading_order(desk: Desk, qtbot: QtBot) -> None:
     dialog = desk.open()
     qtbot.waitUntil(dialog.isActiveWindow)
     passed = []
-    for _ in range(24):
+    for _ in range(28):
         focus = QApplication.focusWidget()
         passed.append(focus.accessibleName() or getattr(focus, "text", str)())
         QTest.keyClick(focus, Key.Key_Tab)

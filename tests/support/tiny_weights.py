@@ -14,6 +14,7 @@ from engine.library.structure import unstacked
 TEXT = 20  # width of the tiny transformer's text, and of its prompt
 SIZES = {  # published -> tiny
     "wan2.1_t2v_1.3b": {1536: 12, 9216: 72, 8960: 16, 4096: TEXT, 256: 8},
+    "wan2.2_i2v_a14b": {5120: 12, 30720: 72, 13824: 16, 4096: TEXT, 256: 8},
     "flashvsr_projection": {2048: 10, 3072: 14, 1536: 12},
     "flashvsr_decoder": {512: 16, 256: 8, 128: 4, 1024: 32},
     "wan2.1_vae": {96: 4, 192: 8, 384: 16, 768: 32, 1152: 48},

@@ -1,6 +1,8 @@
 """Wan's checkpoints in the published file formats with random weights and small widths."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,22 +18,26 @@ from engine.models.wan.vae import Vae
 from tests.support.text import spiece_model
 
 TRANSFORMER = "diffusion_pytorch_model.safetensors"
+INDEX = f"{TRANSFORMER}.index.json"
 TEXT = "models_t5_umt5-xxl-enc-bf16.pth"
 IMAGE = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 VAE = "Wan2.1_VAE.pth"
 VOCAB = 200
+EXPERTS = ("high", "low")
 
 _DIM, _TEXT_DIM, _IMAGE_DIM = 128, 64, 80
 _EYES = ImageEncoderConfig(image=28, dim=_IMAGE_DIM, dim_mlp=96, heads=1, layers=8)
 
 
 def transformer_config(kind: str = "t2v") -> TransformerConfig:
-    """Of a tiny model of a kind: "t2v", "i2v", "flf2v"."""
+    """Of a tiny model of a kind: "t2v", "i2v", "flf2v", and an expert of Wan 2.2 for pictures."""
     plain = TransformerConfig(
         dim=_DIM, heads=1, ffn_dim=192, layers=8, text_dim=_TEXT_DIM, freq_dim=32
     )
     if kind == "t2v":
         return plain
+    if kind == "i2v_expert":
+        return replace(plain, in_dim=36)
     places = 2 * _EYES.tokens if kind == "flf2v" else 0
     return TransformerConfig(
         dim=_DIM,
@@ -75,6 +81,42 @@ def write_repackaged(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
     vae = weights(Vae(VaeConfig(dim=8)), seed + 2)
     save_file(vae, parts["vae"] / "wan_2.1_vae.safetensors")
     return folder
+
+
+def write_experts(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
+    """Wan 2.2 A14B as Wan-AI publishes it: two folders of shards, the rest as in 2.1."""
+    write_wan(folder, "t2v", seed)
+    (folder / TRANSFORMER).unlink()
+    for number, name in enumerate(EXPERTS):
+        place = folder / f"{name}_noise_model"
+        place.mkdir()
+        tensors = list(_expert(kind, seed, number).items())
+        half = len(tensors) // 2
+        weight_map = {}
+        for shard, some in enumerate((tensors[:half], tensors[half:]), 1):
+            file = f"diffusion_pytorch_model-{shard:05}-of-00002.safetensors"
+            save_file(dict(some), place / file)
+            weight_map |= dict.fromkeys(dict(some), file)
+        (place / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return folder
+
+
+def write_repackaged_experts(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
+    """The same weights as Comfy-Org packs them."""
+    write_repackaged(folder, "t2v", seed)
+    place = folder / "diffusion_models"
+    for old in place.iterdir():
+        old.unlink()
+    for number, name in enumerate(EXPERTS):
+        file = f"wan2.2_{kind[:3]}_{name}_noise_14B_fp32.safetensors"
+        save_file(_expert(kind, seed, number), place / file)
+    return folder
+
+
+def _expert(kind: str, seed: int, number: int) -> dict[str, Tensor]:
+    """The first one, of high noise, is numbered 0."""
+    config = transformer_config("i2v_expert" if kind == "i2v" else kind)
+    return weights(Transformer(config), seed + 100 * number)
 
 
 def diffusers_transformer(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -140,7 +140,8 @@ def test_rows_are_well_formed(one: EffectKind, engine: Engine) -> None:
 def test_the_first_engine_is_the_default() -> None:
     assert [one.engine().name for one in EFFECTS] == ["painterly", "camera-move", "lanczos"]
     names = [one.name for one in kind("restyle").engines]
-    assert names == ["painterly", "ink", "cartoon", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"]
+    wan = ["wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.2-t2v-a14b"]
+    assert names == ["painterly", "ink", "cartoon", *wan]
 
 
 def test_a_camera_move_says_that_it_is_not_generative() -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.errors import WeightsError
 from engine.library import families, recognise, scan
 from engine.library.catalog import FAMILIES, FLASHVSR_HASHES, V1_0, V1_1
+from engine.library.choice import family_files
 from engine.library.families import reports, untold
 from engine.library.folders import Sort
 from engine.library.found import FamilyReport, Scan, State
@@ -426,9 +428,100 @@ def test_wans_own_needs_no_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert made.part("transformer").state is State.FOUND
 
 
+PAIR = "wan2.2-t2v-a14b"
+
+
+def found_of(made: FamilyReport, part: str) -> str:
+    file = made.part(part).found
+    return "" if file is None else Path(file.path).name
+
+
+def test_a_name_that_says_an_expert_makes_it_one(tmp_path: Path) -> None:
+    folder = tmp_path / "diffusion_models"
+    high = model(folder / "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "wan2.1_t2v_14b")
+    found = look(tmp_path, folder)
+    made = report(found, PAIR)
+    assert states(made)["transformer"] is State.FOUND
+    lacks = made.part("low")
+    assert lacks.state is State.MISSING
+    assert lacks.why.startswith("Wan2.2 T2V A14B needs the low-noise expert (14.3 GB).")
+    # Wan2.1 does not take it, and says what it is.
+    other = report(found, "wan2.1-t2v-14b").part("transformer")
+    assert other.state is State.REFUSED
+    assert other.why == f"{high.name} is an expert of Wan2.2 T2V A14B. This family needs 2.1."
+    low = model(folder / "Wan2_2-T2V-A14B-LOW_fp8_e4m3fn_scaled_KJ.safetensors", "wan2.1_t2v_14b")
+    old = model(folder / "a 14B of my own.safetensors", "wan2.1_t2v_14b")
+    found = look(tmp_path, folder)
+    made = report(found, PAIR)
+    assert (found_of(made, "transformer"), found_of(made, "low")) == (high.name, low.name)
+    assert found_of(report(found, "wan2.1-t2v-14b"), "transformer") == old.name
+    assert untold(found) == ()
+
+
+def test_a_persons_word_outweighs_the_name(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    one = model(folder / "one.safetensors", "wan2.1_t2v_14b")
+    two = model(folder / "wan2.2_low_noise.safetensors", "wan2.1_t2v_14b")
+    found = look(tmp_path, folder)
+    made = report(found, PAIR, {str(one): "low", str(two): "high"})
+    assert (found_of(made, "transformer"), found_of(made, "low")) == (two.name, one.name)
+    word = {str(one): "high", str(two): "wan"}
+    assert found_of(report(found, "wan2.1-t2v-14b", word), "transformer") == two.name
+    assert report(found, PAIR, word).part("low").state is State.MISSING
+    # A word for a folder is for the one that lies there alone; no other model hears it.
+    assert report(found, PAIR, {str(folder): "high"}).part("transformer").state is State.MISSING
+    lone = model(tmp_path / "v" / "lone.safetensors", "wan2.1_t2v_14b")
+    flashvsr(lone.parent)
+    found = look(tmp_path, lone.parent)
+    word = {str(lone.parent): "high"}
+    assert found_of(report(found, PAIR, word), "transformer") == lone.name
+    assert report(found, "flashvsr-1.1", word).part("transformer").state is State.UNTOLD
+
+
+def test_experts_for_pictures_that_no_name_tells_are_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    files = [model(folder / f"{name}.safetensors", "wan2.2_i2v_a14b") for name in "ab"]
+    found = look(tmp_path, folder)
+    assert untold(found) == tuple(map(str, files))
+    made = report(found, "wan2.2-i2v-a14b")
+    assert {made.part(name).state for name in ("transformer", "low")} == {State.UNTOLD}
+    assert made.part("low").why == "Both experts look alike; which is it?"
+    with pytest.raises(WeightsError, match=r"a\.safetensors may be either expert of Wan2\.2"):
+        family_files(reports(found), ("wan2.2-i2v-a14b",))
+    words = {str(files[0]): "low", str(files[1]): "high"}
+    made = report(found, "wan2.2-i2v-a14b", words)
+    assert (found_of(made, "transformer"), found_of(made, "low")) == (
+        "b.safetensors",
+        "a.safetensors",
+    )
+    assert untold(found, words) == ()
+    old = report(found, "wan2.1-i2v-14b").part("transformer")
+    assert old.why == "a.safetensors is an expert of Wan2.2 I2V A14B. This family needs 2.1."
+
+
+def test_experts_of_one_folder_go_together(tmp_path: Path) -> None:
+    only_high = tmp_path / "a" / "wan2.2_t2v_high_noise_14B_fp16.safetensors"
+    model(only_high, "wan2.1_t2v_14b")
+    for name in ("HIGH", "LOW"):
+        model(tmp_path / "b" / f"Wan2_2-T2V-A14B-{name}_fp8.safetensors", "wan2.1_t2v_14b")
+    made = report(look(tmp_path, tmp_path / "a", tmp_path / "b"), PAIR)
+    assert found_of(made, "transformer") == "Wan2_2-T2V-A14B-HIGH_fp8.safetensors"
+    assert [Path(one.path).name for one in made.part("transformer").others] == [only_high.name]
+
+
+def test_a_damaged_expert_is_told_of_its_own_part(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    high = model(folder / "wan2.2_t2v_high_noise_14B.safetensors", "wan2.1_t2v_14b")
+    high.write_bytes(high.read_bytes()[:-1])
+    made = report(look(tmp_path, folder), PAIR)
+    assert states(made)["transformer"] is State.REFUSED
+    assert "is damaged" in made.part("transformer").why
+    assert states(made)["low"] is State.MISSING
+
+
 def test_a_likely_expert_of_2_2_comes_last(tmp_path: Path) -> None:
     folder = tmp_path / "diffusion_models"
-    model(folder / "a_wan2.2_t2v_high_noise_14B.safetensors", "wan2.1_t2v_14b")
+    model(folder / "a_wan2.2_t2v_14B.safetensors", "wan2.1_t2v_14b")
     part = report(look(tmp_path, folder), "wan2.1-t2v-14b").part("transformer")
     assert part.note == "May be an expert of Wan2.2: these look the same."
     model(folder / "b.safetensors", "wan2.1_t2v_14b")

@@ -372,3 +372,64 @@ def test_families_are_known_by_name() -> None:
     assert config_of("wan2.1-flf2v-14b").image_positions == 514
     with pytest.raises(EffectError, match=r"no plan for «sd-1\.5»"):
         config_of("sd-1.5")
+
+
+# Two experts
+
+
+PAIR, PAIR_OF_PICTURES = "wan2.2-t2v-a14b", "wan2.2-i2v-a14b"
+OF_PAIR: dict[str, Value] = {
+    "steps": 40, "shift": 12.0, "cfg": 4.0, "cfg_low": 3.0, "boundary": 0.875,
+}  # fmt: skip
+ONE = {"steps": 40, "cfg": 4.0}
+
+
+def test_a_pair_takes_the_memory_of_one_expert_and_the_time_to_read_both() -> None:
+    device, way = card(141), WanWay("bf16", offload=True)
+    pair = wan_run_of(PAIR, "t2v", *HALF, 81, OF_PAIR)
+    one = wan_run_of(LARGE, "t2v", *HALF, 81, ONE)
+    assert peak_bytes(pair, way, device) == peak_bytes(one, way, device)
+    assert pair.passes == one.passes == 80
+    read = 28_580_000_000 / 2e9  # the second file, from a disk
+    more = seconds(pair, way, device) - seconds(one, way, device)
+    assert more == pytest.approx(read, rel=0.02)
+    known = {"transformer": 14_300_000_000, "low": 28_600_000_000}
+    files = wan_run_of(PAIR, "t2v", *HALF, 81, OF_PAIR, sizes=known)
+    assert not files.is_narrow  # the larger of the two tells
+
+
+@pytest.mark.parametrize("memory", CARDS)
+def test_experts_take_turns_on_every_card(memory: int) -> None:
+    for values in (OF_PAIR, {**OF_PAIR, "load_device": "main"}):
+        steps = ladder(PAIR, HALF, card(memory), values=values, host=128)
+        assert all(step.offload for step in steps)
+
+
+def test_what_waits_of_both_experts_counts_where_both_are_kept() -> None:
+    """Jobs keep models of 0.6 of the card's memory; beyond that the first expert has to leave."""
+
+    def waits(family: str, memory: int, **values: Value) -> int:
+        values = {**OF_PAIR, "quantization": "fp8_e4m3fn_scaled", **values}
+        return ladder(family, HALF, card(memory), values=values, host=256)[0].host_bytes
+
+    assert waits(PAIR, 24, blocks_to_swap=40) == waits(LARGE, 24, blocks_to_swap=40) > 0
+    assert waits(PAIR, 80, blocks_to_swap=40) == 2 * waits(LARGE, 80, blocks_to_swap=40) > 0
+
+
+def test_guidance_of_either_expert_counts() -> None:
+    def passes(**values: Value) -> float:
+        return wan_run_of(PAIR, "t2v", *HALF, 81, {**OF_PAIR, **values}).passes
+
+    assert passes(cfg=1.0, cfg_low=1.0) == 40
+    # Of 40 steps at a shift of 12, this many are above 0.875.
+    high = sum(12 * u / (1 + 11 * u) >= 0.875 for u in (1 - i / 40 for i in range(40)))
+    assert (passes(cfg_low=1.0), passes(cfg=1.0)) == (40 + high, 40 + (40 - high))
+    four = {"steps": 4, "shift": 5.0, "cfg": 1.0, "cfg_low": 2.0}
+    assert passes(**four) == 4 + 2
+
+
+def test_a_last_picture_is_no_frame_more_for_an_expert() -> None:
+    run = wan_run_of(PAIR_OF_PICTURES, "flf2v", *HALF, 81, OF_PAIR)
+    assert (run.latents, run.sees, run.encodes) == (21, False, True)
+    assert wan_run_of(PICTURES, "flf2v", *HALF, 81, {}).latents == 22
+    assert "image" not in stages(run, WanWay("bf16"), card(141))

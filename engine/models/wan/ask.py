@@ -1,17 +1,38 @@
 """What Wan is asked to make, with what, and how a machine does it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from engine.models.guidance import Guidance
 from engine.models.samplers import SAMPLERS
-from engine.models.schedules import Schedule, flow_schedule, listed_schedule, strength_steps
+from engine.models.schedules import (
+    TRAINED_STEPS,
+    Schedule,
+    flow_schedule,
+    listed_schedule,
+    strength_steps,
+)
 from engine.models.wan.enhance import Enhance
 from engine.models.wan.teacache import TeaCache
 from engine.models.wan.vae import Tiles
 from engine.models.windows import Windows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """Where Wan 2.2 goes over to its second expert: below `boundary`, of noise from 0 to 1.
+
+    `scale`: of the guidance from there on.
+    """
+
+    boundary: float
+    scale: float
+
+    def is_passed(self, timestep: float) -> bool:
+        """Whether a step of this timestep, 0..1000, is the second expert's."""
+        return timestep < TRAINED_STEPS * self.boundary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +42,7 @@ class Ask:
     `table`: of noise levels, "" for the sampler's own. `timesteps`: a distilled model's own list,
     in place of `steps`. `strength`: how much of given latents is painted anew. `end_step`: before
     which the run ends; it leaves noise in the latents. `riflex`: the number of the frequency that
-    is slowed down, 0 for none.
+    is slowed down, 0 for none. `switch`: to another transformer, None where there is one alone.
     """
 
     width: int
@@ -41,6 +62,7 @@ class Ask:
     cache: TeaCache | None = None
     enhance: Enhance | None = None
     riflex: int = 0
+    switch: Switch | None = None
 
     @property
     def schedule(self) -> Schedule:
@@ -51,6 +73,21 @@ class Ask:
             whole = flow_schedule(self.table or SAMPLERS[self.sampler], self.steps, self.shift)
         first = strength_steps(len(whole), self.strength)[1]
         return whole.between(max(first, self.start_step), self.end_step)
+
+    @property
+    def is_second(self) -> tuple[bool, ...]:
+        """For each step that is run, whether it is the second expert's."""
+        times = self.schedule.timesteps
+        return tuple(self.switch is not None and self.switch.is_passed(time) for time in times)
+
+    @property
+    def guided(self) -> Guidance:
+        """The guidance of each step that is run; a list that a person gave is for both experts."""
+        scale = self.guidance.scale
+        if self.switch is None or isinstance(scale, tuple) or not self.is_second:
+            return self.guidance
+        scales = (self.switch.scale if second else scale for second in self.is_second)
+        return replace(self.guidance, scale=tuple(scales))
 
 
 @dataclass(frozen=True, kw_only=True)

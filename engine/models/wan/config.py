@@ -1,4 +1,4 @@
-"""The sizes of Wan 2.1's networks, by the names of the published checkpoints."""
+"""The sizes of Wan's networks, by the names of the published checkpoints."""
 
 from dataclasses import dataclass, replace
 
@@ -73,6 +73,16 @@ class TransformerConfig:
     def head_dim(self) -> int:
         """Channels of a head."""
         return self.dim // self.heads
+
+    @property
+    def places_last(self) -> bool:
+        """Whether a last picture is given in its place; Wan 2.1's I2V has it appended."""
+        return self.image_positions > 0 or self.is_expert_of_pictures
+
+    @property
+    def is_expert_of_pictures(self) -> bool:
+        """Of Wan 2.2: it is given pictures, and does not look at them with CLIP."""
+        return self.in_dim > self.out_dim and not self.image_dim
 
 
 _A14B = TransformerConfig(dim=5120, heads=40, ffn_dim=13824, layers=40)

@@ -1,7 +1,8 @@
 """The stage between noise and clean latents: Wan's transformer under a sampler."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
@@ -15,6 +16,7 @@ from engine.models.samplers import State, sample
 from engine.models.schedules import Step
 from engine.models.wan.ask import Ask, Conditions, Prompts
 from engine.models.wan.conditioning import window_condition
+from engine.models.wan.experts import FIRST, SECOND
 from engine.models.wan.rope import Riflex
 from engine.models.wan.teacache import TeaState
 from engine.models.wan.transformer import Condition, Transformer
@@ -38,6 +40,9 @@ class Ready:
     model: Transformer
     blocks: Iterable[nn.Module] | None = None
     set_step: Callable[[int], None] | None = None
+
+
+Give: TypeAlias = Callable[[str], AbstractContextManager[Ready]]  # FIRST or SECOND
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Kept:
 
 
 def denoised(
-    ready: Ready,
+    give: Give,
     ask: Ask,
     prompts: Prompts,
     made: Conditions,
@@ -111,23 +116,52 @@ def denoised(
 ) -> Tensor:
     """Latents (1, C, T, h, w), float32, where the model is; `after` hears of each step.
 
-    `report` is told after every block, and so is where a run is cancelled.
+    `give`: of two experts one is asked for at a time, after the other was given back. `report` is
+    told after every block, and so is where a run is cancelled.
     """
-    device = ready.model.patch_embedding.weight.device
-    kept = begin.to(device) if isinstance(begin, Kept) else Kept(State(begin.to(device)), {})
-    run = _Run(ready, ask, prompts, made, kept, report, keeps_keys)
+    begun = begin if isinstance(begin, Kept) else Kept(State(begin), {})
+    with ExitStack() as held:
+        turns = _Turns(give, held, ask.is_second, begun.state.done)
+        kept = begun.to(turns.ready.model.patch_embedding.weight.device)
+        run = _Run(turns, ask, prompts, made, kept, report, keeps_keys)
 
-    def finished(state: State) -> None:
-        run.finish(state.done)
-        after(Kept(state, dict(run.tea)))
+        def finished(state: State) -> None:
+            run.finish(state.done)
+            if not turns.covers(state.done):
+                run.forget()
+            after(Kept(state, dict(run.tea)))
 
-    velocity = over_windows(run.velocity, _windows(ask, run.length))
-    fresh = noise_of_steps(ask.seed, kept.state.latents)
-    return sample(ask.sampler, velocity, kept.state, ask.schedule, fresh, finished)
+        velocity = over_windows(run.velocity, _windows(ask, run.length))
+        fresh = noise_of_steps(ask.seed, kept.state.latents)
+        return sample(ask.sampler, velocity, kept.state, ask.schedule, fresh, finished)
 
 
 def _windows(ask: Ask, length: int) -> Windows:
     return ask.windows or Windows(size=length, overlap=0)
+
+
+class _Turns:
+    """The transformer whose turn it is. `done`: steps of the run that are made already."""
+
+    def __init__(self, give: Give, held: ExitStack, is_second: Sequence[bool], done: int) -> None:
+        self._give, self._held = give, held
+        self._parts = [SECOND if second else FIRST for second in is_second] or [FIRST]
+        self.part = self._of(done)
+        self.ready = held.enter_context(give(self.part))
+
+    def covers(self, step: int) -> bool:
+        """Whether it is this one's turn in a step."""
+        return self._of(step) == self.part
+
+    def go_to(self, step: int) -> None:
+        """Gives this one back, and only then asks for that of a step."""
+        del self.ready
+        self._held.close()
+        self.part = self._of(step)
+        self.ready = self._held.enter_context(self._give(self.part))
+
+    def _of(self, step: int) -> str:
+        return self._parts[min(step, len(self._parts) - 1)]
 
 
 class _Run:
@@ -135,7 +169,7 @@ class _Run:
 
     def __init__(
         self,
-        ready: Ready,
+        turns: _Turns,
         ask: Ask,
         prompts: Prompts,
         made: Conditions,
@@ -143,9 +177,9 @@ class _Run:
         report: Report,
         keeps_keys: bool,
     ) -> None:
-        self._ready = ready
-        self._model = ready.model
+        self._turns = turns
         self._ask = ask
+        self._guidance = ask.guided
         self._prompts = prompts
         self._made = made
         self._report = report
@@ -164,16 +198,24 @@ class _Run:
         self._done = self._ends[steps]
         self._report.step(STAGE, self._done, self._ends[-1])
 
+    def forget(self) -> None:
+        """What this expert has made is nothing to the next one, which needs the room."""
+        self._conditions.clear()
+        self.tea.clear()
+
     def velocity(self, x: Tensor, step: Step, window: Window) -> Tensor:
         """Of one window, under guidance. x: (1, C, n, h, w)."""
-        if self._ready.set_step is not None:
-            self._ready.set_step(step.index)
+        if not self._turns.covers(step.index):
+            self._turns.go_to(step.index)
+        ready = self._turns.ready
+        if ready.set_step is not None:
+            ready.set_step(step.index)
         given = None if self._given is None else window_condition(self._given, window)
         enhance = self._ask.enhance
 
         def predict(latents: Tensor, step: Step, roles: tuple[Role, ...]) -> Tensor:
             key = roles, window
-            found, tea = self._model.cached(
+            found, tea = ready.model.cached(
                 latents,
                 torch.tensor([step.timestep]),
                 self._condition(roles),
@@ -182,7 +224,7 @@ class _Run:
                 step.index,
                 given=given,
                 enhance=None if enhance is None else enhance.at(step.index, step.count),
-                blocks=self._ready.blocks,
+                blocks=ready.blocks,
                 riflex=Riflex(self._ask.riflex, len(window)) if self._ask.riflex else None,
                 on_block=self._on_block,
             )
@@ -191,13 +233,13 @@ class _Run:
             return found
 
         number = prompt_of(window, self.length, len(self._prompts.positive))
-        return guided(predict, number, NEGATIVE, self._ask.guidance)(x, step)
+        return guided(predict, number, NEGATIVE, self._guidance)(x, step)
 
     def _condition(self, roles: tuple[Role, ...]) -> Condition:
         """What the blocks attend to, for a batch of prompts."""
         if roles not in self._conditions:
             texts = [self._text(role) for role in roles]
-            self._conditions[roles] = self._model.condition(
+            self._conditions[roles] = self._turns.ready.model.condition(
                 texts, self._made.tokens, self._keeps_keys
             )
         return self._conditions[roles]
@@ -214,7 +256,7 @@ class _Run:
 
     def _counted(self) -> list[int]:
         """Blocks that have run when each step begins, and in all."""
-        guidance, blocks = self._ask.guidance, self._model.config.layers
+        guidance, blocks = self._guidance, self._turns.ready.model.config.layers
         windows = _windows(self._ask, self.length)
 
         def blocks_of(step: int) -> int:

@@ -1,7 +1,7 @@
 """The files of a Wan model to its parts: whatever layout they have, and only if they fit together.
 
 A set of files is the transformer, the text encoder, the VAE and, for models that look at pictures,
-the image encoder.
+the image encoder. Wan 2.2 has two transformers, for high noise and then for low.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from engine.models.text.tokens import Tokenizer, find_tokenizer
 from engine.models.text.umt5 import UMT5
 from engine.models.text.weights import umt5_config, umt5_tensors
 from engine.models.wan.config import TransformerConfig, VaeConfig
+from engine.models.wan.experts import HIGH, LOW, SECOND, TITLES, expert_of, is_pair
 from engine.models.wan.image_encoder import ImageEncoder, ImageEncoderConfig
 from engine.models.wan.image_weights import (
     image_encoder_config,
@@ -41,7 +42,7 @@ from engine.models.wan.weights import (
 )
 from engine.models.weights import load_strict, read_tensors
 
-PARTS = ("transformer", "text", "image", "vae")
+PARTS = ("transformer", "low", "text", "image", "vae")
 TOKEN = "patch_embedding.weight"
 
 Device = torch.device | str | None
@@ -50,11 +51,15 @@ Files = Mapping[str, Path]
 
 @dataclass(frozen=True)
 class Facts:
-    """What the headers of a set of files tell. `variant`: as published, "" for other sizes."""
+    """What the headers of a set of files tell. `variant`: as published, "" for other sizes.
+
+    `is_pair`: there are two experts, of one config.
+    """
 
     transformer: TransformerConfig
     variant: str
     image: ImageEncoderConfig | None
+    is_pair: bool = False
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -66,34 +71,31 @@ class Facts:
 
 
 class LoraFile(NamedTuple):
-    """A LoRA as a person chooses it: a strength, or one for each step; in some blocks or all."""
+    """A LoRA as a person chooses it: a strength, or one for each step; in some blocks or all.
+
+    `expert`: HIGH or LOW, "" for both.
+    """
 
     path: Path
     strength: float | tuple[float, ...] = 1.0
     blocks: frozenset[int] | None = None
+    expert: str = ""
 
 
-def facts(files: Files) -> Facts:
+def facts(files: Files, family: str = "") -> Facts:
     """Of a set of files, by their headers alone.
 
+    `family`: that they were chosen for; for one of Wan 2.1 a file may be called like an expert.
     Raises WeightsError for a file of another model, and for parts that do not fit together.
     """
     path = _path(files, "transformer")
-    tensors = _transformer_tensors(path)
-    if TOKEN not in tensors:
+    config = _config(path)
+    has_both = SECOND in files
+    _check_pair(files, config, family)
+    if has_both and _config(files[SECOND]) != config:
         raise WeightsError(
-            f"{path} is no transformer of Wan: it has no {TOKEN}.",
-            "Choose a text-to-video, image-to-video or first-and-last-frame model of Wan.",
-        )
-    config = transformer_config(tensors, about(path))
-    if config.out_dim != VaeConfig().z_dim:
-        raise WeightsError(
-            f"{path} makes {config.out_dim} channels: it is of Wan 2.2 and needs another VAE.",
-            "Choose a model of Wan 2.1.",
-        )
-    if config.in_dim > config.out_dim and not config.image_dim:
-        raise WeightsError(
-            f"{path} is an expert of Wan 2.2, which is run in a pair.", "Choose one of Wan 2.1."
+            f"{path.name} and {files[SECOND].name} do not belong together: their sizes differ.",
+            "Choose both experts of one model of Wan 2.2.",
         )
     text = _path(files, "text")
     _fit(text, umt5_config(umt5_tensors(read_tensors(text), str(text))).dim, path, config.text_dim)
@@ -104,7 +106,56 @@ def facts(files: Files) -> Facts:
         image = image_encoder_config(named, _eyes_about(eyes))
         _fit(eyes, image.dim, path, config.image_dim)
     _check_vae(_path(files, "vae"))
-    return Facts(config, _variant(config, path), image)
+    return Facts(config, _variant(config, path, has_both), image, has_both)
+
+
+def _check_pair(files: Files, config: TransformerConfig, family: str) -> None:
+    """Raises WeightsError where an expert of Wan 2.2 lacks the other, or is in its place.
+
+    A person may know a file better than its name: where one alone speaks against it, it is taken.
+    """
+    path, roles = files["transformer"], {part: expert_of(files[part]) for part in files}
+    if SECOND not in files:
+        is_called_so = roles["transformer"] and not family.startswith("wan2.1")
+        if is_called_so or config.is_expert_of_pictures or is_pair(family):
+            lacks = TITLES[HIGH if roles["transformer"] == LOW else LOW]
+            raise WeightsError(
+                f"{path} is an expert of Wan 2.2, which is run in a pair: the {lacks} is missing.",
+                f"Choose the {lacks} of the same model beside it.",
+            )
+        return
+    hint = f"Choose the {TITLES[HIGH]} and the {TITLES[LOW]} of one model."
+    if path.absolute() == files[SECOND].absolute():
+        raise WeightsError(f"{path} is chosen for both experts of Wan 2.2.", hint)
+    first, second = roles["transformer"], roles[SECOND]
+    if first and first == second:
+        raise WeightsError(
+            f"{path} and {files[SECOND]} both are the {TITLES[first]} of Wan 2.2.", hint
+        )
+    if (first, second) == (LOW, HIGH):
+        raise WeightsError(
+            f"{path} is the {TITLES[LOW]} of Wan 2.2, and {files[SECOND]} the {TITLES[HIGH]}: they "
+            "are in each other’s place.",
+            "Exchange them.",
+        )
+
+
+def _config(path: Path) -> TransformerConfig:
+    """Of a transformer that can be run. Raises WeightsError."""
+    tensors = _transformer_tensors(path)
+    if TOKEN not in tensors:
+        raise WeightsError(
+            f"{path} is no transformer of Wan: it has no {TOKEN}.",
+            "Choose a text-to-video, image-to-video or first-and-last-frame model of Wan.",
+        )
+    config = transformer_config(tensors, about(path))
+    if config.out_dim != VaeConfig().z_dim:
+        raise WeightsError(
+            f"{path} is Wan 2.2 TI2V 5B or like it: it makes {config.out_dim} channels, for a VAE "
+            "that is not supported.",
+            "Choose a model of Wan 2.1, or Wan 2.2 A14B.",
+        )
+    return config
 
 
 def load(
@@ -124,6 +175,9 @@ def load(
         vae_model=load_vae(files["vae"], vae_dtype or dtype, place),
         text_encoder=load_text(files["text"], dtype, place),
         image_encoder=load_image(files["image"], dtype, place) if known.image else None,
+        low_model=load_diffusion(files[SECOND], dtype, place, quantization)
+        if known.is_pair
+        else None,
         device=torch.device(device),
     )
 
@@ -220,9 +274,11 @@ def _check_vae(path: Path) -> None:
     tensors = vae_tensors(read_tensors(path), str(path))
     conv = tensors.get("conv2.weight")
     if conv is None or conv.dim() != 5:
-        raise WeightsError(f"{path} is no VAE of Wan.", "Wan 2.1 needs Wan2.1_VAE.pth.")
+        raise WeightsError(f"{path} is no VAE of Wan.", "It needs Wan2.1_VAE.pth.")
     if conv.shape[0] != VaeConfig().z_dim:
-        raise WeightsError(f"{path} is Wan’s VAE for 2.2.", "Wan 2.1 needs Wan2.1_VAE.pth.")
+        raise WeightsError(
+            f"{path} is Wan’s VAE for 2.2.", "Wan 2.1 and Wan 2.2 A14B need Wan2.1_VAE.pth."
+        )
 
 
 def _eyes_about(path: Path) -> dict[str, Any]:
@@ -232,8 +288,9 @@ def _eyes_about(path: Path) -> dict[str, Any]:
     return told if is_own else {}
 
 
-def _variant(config: TransformerConfig, path: Path) -> str:
+def _variant(config: TransformerConfig, path: Path, has_both: bool) -> str:
     """The published model; of two that only their training tells, the one that the name tells."""
-    known = [name for name in variants(config) if name.startswith("wan2.1")]
+    start = "wan2.2" if has_both else "wan2.1"
+    known = [name for name in variants(config) if name.startswith(start)]
     sized = [name for name in known if name.endswith("_720p") == ("720" in path.name)]
     return next(iter([*sized, *known]), "")

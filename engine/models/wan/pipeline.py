@@ -26,6 +26,7 @@ from engine.models.wan.conditioning import (
 )
 from engine.models.wan.config import VAE_VARIANTS, TransformerConfig
 from engine.models.wan.denoising import Kept, Ready, denoised
+from engine.models.wan.experts import FIRST
 from engine.models.wan.image_encoder import ImageEncoder, encode_images
 from engine.models.wan.transformer import Transformer
 from engine.models.wan.vae import Vae, decode_stream, encode_stream
@@ -45,17 +46,21 @@ class Parts(Protocol):
 
     def vae(self) -> AbstractContextManager[Vae]: ...
 
-    def transformer(self) -> AbstractContextManager[Ready]: ...
+    def transformer(self, part: str = FIRST) -> AbstractContextManager[Ready]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class WanModels:
-    """Loaded models. Where they wait elsewhere than on `device`, each comes there for its stage."""
+    """Loaded models. Where they wait elsewhere than on `device`, each comes there for its stage.
+
+    `low_model`: Wan 2.2's second expert.
+    """
 
     transformer_model: Transformer
     vae_model: Vae
     text_encoder: TextEncoder | None = None
     image_encoder: ImageEncoder | None = None
+    low_model: Transformer | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @contextmanager
@@ -75,10 +80,12 @@ class WanModels:
         return on_device(self.vae_model, self.device)
 
     @contextmanager
-    def transformer(self) -> Iterator[Ready]:
-        """The transformer."""
-        with on_device(self.transformer_model, self.device):
-            yield Ready(self.transformer_model)
+    def transformer(self, part: str = FIRST) -> Iterator[Ready]:
+        """The transformer, or one of two."""
+        model = self.transformer_model if part == FIRST else self.low_model
+        assert model is not None, "no second expert"
+        with on_device(model, self.device):
+            yield Ready(model)
 
 
 def encoded_prompts(
@@ -120,7 +127,7 @@ def conditions(
     config: TransformerConfig,
 ) -> Conditions:
     """What is given, as the transformer of `config` takes it."""
-    takes, has_last = config.in_dim > config.out_dim, config.image_positions > 0
+    takes, has_last = config.in_dim > config.out_dim, config.places_last
     pictures = [one for one in (given.first, given.last) if one is not None]
     tokens = None
     if pictures and config.image_dim:
@@ -237,10 +244,8 @@ def latents(
 
     begin: latents from `first_latents`, or what was kept of the same run.
     """
-    with parts.transformer() as ready:
-        return denoised(
-            ready, ask, prompts, made, begin, report, after, keeps_keys=means.keeps_keys
-        )
+    give = parts.transformer
+    return denoised(give, ask, prompts, made, begin, report, after, keeps_keys=means.keeps_keys)
 
 
 def frames(parts: Parts, found: Tensor, means: Means, report: Report) -> Generator[Tensor]:

@@ -1,10 +1,15 @@
-"""A rough picture of latents, without decoding them."""
+"""A picture of latents while a clip is being made: by a tiny decoder, else by a rough map."""
+
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from engine.errors import WeightsError
+from engine.models.wan.tiny_decoder import SCALE, TinyDecoder, load_tiny_decoder
 
 # Red, green and blue of each latent channel; the published map for latents of Wan 2.1.
 _FACTORS = (
@@ -26,7 +31,29 @@ _FACTORS = (
     (0.1984, 0.0913, 0.1861),
 )
 _OFFSET = (-0.1835, -0.0868, -0.3360)
-SCALE = 4  # pixels of a cell
+EARLIER = 2  # latents before the one that is shown, for the tiny decoder's memory
+
+
+class Previews:
+    """Makes the pictures of a job. `notes`: why the tiny decoder at `path` is not used."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.notes: list[str] = []
+        self._path = path
+        self._decoder: TinyDecoder | None = None
+
+    def picture(self, latents: Tensor, frame: int) -> NDArray[np.uint8]:
+        """A frame of clean latents (1, 16, T, h, w) as RGB, (H, W, 3), 4 pixels to a cell."""
+        if self._path is not None and self._decoder is None:
+            try:
+                self._decoder = load_tiny_decoder(self._path, latents.device)
+            except WeightsError as error:  # a look is no reason to end a run
+                self.notes.append(f"Previews are rough: {error.message}")
+                self._path = None
+        if self._decoder is None:
+            return preview(latents, frame)
+        some = latents[:, :, max(0, frame - EARLIER) : frame + 1]
+        return _pixels(self._decoder(some).float() * 255)
 
 
 def preview(latents: Tensor, frame: int) -> NDArray[np.uint8]:
@@ -35,5 +62,9 @@ def preview(latents: Tensor, frame: int) -> NDArray[np.uint8]:
     offset = latents.new_tensor(_OFFSET)
     rgb = torch.einsum("bchw,cr->brhw", latents[:, :, frame], factors) + offset[:, None, None]
     large = F.interpolate(rgb, scale_factor=SCALE, mode="bilinear")
-    pixels = ((large[0] + 1) * 127.5).round().clamp(0, 255).byte()
-    return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
+    return _pixels((large[0] + 1) * 127.5)
+
+
+def _pixels(levels: Tensor) -> NDArray[np.uint8]:
+    """Levels of about 0..255, (3, H, W), as (H, W, 3)."""
+    return levels.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()

@@ -29,7 +29,9 @@ def _rows(
     inside = column < columns
     x = tl.load(x_at + row * columns + column, mask=inside, other=0.0).to(tl.float32)
     scale = tl.maximum(tl.max(tl.abs(x), axis=0), 1e-12) / largest
-    packed = tl.minimum(tl.maximum(x / scale, -largest), largest)
+    packed = x / scale
+    # Not by minimum and maximum: what is not a number stays so, and is found at the end.
+    packed = tl.where(packed > largest, largest, tl.where(packed < -largest, -largest, packed))
     tl.store(packed_at + row * columns + column, packed.to(packed_at.dtype.element_ty), mask=inside)
     tl.store(scale_at + row, scale)
 

@@ -103,9 +103,12 @@ def modes(device: torch.device) -> list[Mode]:
 def default_mode(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> str:
     """The fastest exact mode that gives right results on this card; found once per process.
 
-    On a processor and on cards other than CUDA's it is sdpa. An 8-bit mode is never chosen.
+    On a processor, on cards other than CUDA's and on those before sm_80, which have one fast
+    kernel, it is sdpa. An 8-bit mode is never chosen.
     """
-    return "sdpa" if device.type != "cuda" else _fastest(_indexed(device), dtype)
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        return "sdpa"
+    return _fastest(_indexed(device), dtype)
 
 
 def exact_mode(mode: str, device: torch.device) -> str:

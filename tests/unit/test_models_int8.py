@@ -33,6 +33,16 @@ def test_kernels_by_the_interpreter() -> None:
     assert " skipped" not in done.stdout
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+def test_a_real_card() -> None:
+    q, k, v = (x.cuda() for x in parts(4100, 5003, heads=3))
+    (mode,) = (mode for mode in modes(q.device) if mode.name == "int8")
+    assert mode.reason == ""
+    cosine, away = errors(attention(q, k, v, "int8"), attention(q.float(), k.float(), v.float()))
+    assert cosine > 0.9998
+    assert away < 0.02
+
+
 # A card, what its processors have of shared memory, and of which products there are some.
 CARDS = {
     "80": (163, ("bytes", "wide")),

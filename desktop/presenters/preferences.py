@@ -39,7 +39,8 @@ from ui.weights_rows import FamilyRow
 from ui.window import Window
 
 GIB = 1 << 30
-MODES = ("sdpa", "flash_attn_2", "flash_attn_3", "sageattn", "xformers")
+MODES = ("sdpa", "int8", "flash_attn_2", "flash_attn_3", "sageattn", "xformers")
+NOTES = {"int8": "8 bits, of our own: faster for clips, and about a hundredth off"}
 NOT_LOOKED = "not looked for yet"
 
 
@@ -376,7 +377,7 @@ class PreferencesPresenter(QObject):
         self._dialog.set_torch(self._torch)
         options = wishes.options
         page.set_precision(options.precision)
-        modes = (ModeRow(mode, mode, why) for mode, why in self._modes.items())
+        modes = (ModeRow(mode, mode, why, NOTES.get(mode, "")) for mode, why in self._modes.items())
         auto = ModeRow("auto", "Auto", note="the fastest that is exact on this device")
         page.set_attention(options.attention, (auto, *modes))
         total = device.total_bytes if device is not None and device.kind != "cpu" else 0

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from engine.models.dense import Mode, attention, default_mode, modes, take_warnings
+from engine.models.dense import (
+    Mode,
+    attention,
+    default_mode,
+    exact_mode,
+    mended,
+    modes,
+    take_warnings,
+)
 from engine.models.kernels import mask as plain_choice
 from engine.models.kernels import unavailable
 
@@ -18,7 +26,9 @@ __all__ = [
     "block_mask",
     "block_sparse_attention",
     "default_mode",
+    "exact_mode",
     "local_blocks",
+    "mended",
     "modes",
     "plain_block_mask",
     "plain_block_sparse_attention",

@@ -1,10 +1,12 @@
-"""Dense attention in one of several modes: torch's own kernels, or a package's."""
+"""Dense attention in one of several modes: torch's kernels, our own in 8 bits, or a package's."""
 
 import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
+from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -14,20 +16,24 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.errors import EngineError
+from engine.models.kernels import unavailable
 
 Run = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # Against attention in float32: the root of the mean square of the difference, as a part of the
 # result's own. Rounding the shares and the result to bfloat16 alone gives about 0.003.
 TOLERANCE_HALF, TOLERANCE_FULL = 0.01, 1e-4
+TOLERANCE_ROUGH = 0.1  # modes of 8 bits give 0.01 to 0.04; what is more is no attention
 
 # Another mode must be so much faster than torch's own choice to become the default: less than
 # that may be chance, and the choice should be the same tomorrow.
 WORTH_CHANGING = 1.1
 
 
-# Queries, keys and heads of the self-test, 128 channels each: a piece of a real model's size.
-SELF_TEST = (2048, 4096, 12)
+# Queries, keys and heads of the self-test, 128 channels each: enough to see a wrong result, and so
+# many that a card is busy for longer than a launch takes (0.7 ms on the fastest).
+SELF_TEST = (512, 1024, 12)
+TIMED = (8192, 8192, 12)
 
 
 class Mode(NamedTuple):
@@ -41,7 +47,8 @@ class Mode(NamedTuple):
 class _Kind(NamedTuple):
     """`oldest`: the first compute capability that the package's makers name.
 
-    `on_cards`: torch has it for CUDA alone. What else can be known is found by trying.
+    `on_cards`: torch has it for CUDA alone. `is_own`: one of our kernels. What else can be known is
+    found by trying.
     """
 
     label: str
@@ -51,13 +58,15 @@ class _Kind(NamedTuple):
     oldest: tuple[int, int] = (0, 0)
     is_exact: bool = True
     on_cards: bool = False
+    is_own: bool = False
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa") -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa", *, mends: bool = True) -> Tensor:
     """Softmax attention, scale 1 / sqrt(D). q: (B, L, N, D); k, v: (B, S, N, D) -> (B, L, N, D).
 
     Raises EngineError for a mode that cannot be used with these, with the reason. An 8-bit mode
-    whose result is not finite is computed again by sdpa, and `take_warnings` says so.
+    whose result is not finite is computed again by sdpa, and `take_warnings` says so. That waits
+    for the device: who calls often turns `mends` off and asks `mended` once, at the end.
     """
     kind = _kind(mode)
     if reason := _unusable(mode, q.device):
@@ -68,7 +77,22 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa") -> Tensor:
             "Choose sdpa, or precision bf16.",
         )
     out = kind.run(q, k, v)
-    return out if kind.is_exact else _finite(out, q, k, v, kind.label)
+    return mended(out, mode, lambda: _sdpa(q, k, v)) if mends else out
+
+
+def mended(out: Tensor, mode: str, again: Callable[[], Tensor]) -> Tensor:
+    """What came of attention in `mode`; if it is an 8-bit one and gave what is not finite, `again`.
+
+    `again`: the same by sdpa. That it was needed is said by `take_warnings`.
+    """
+    kind = _kind(mode)
+    if kind.is_exact or bool(out.isfinite().all()):
+        return out
+    exact = again()
+    if bool(exact.isfinite().all()):
+        sentence = f"{kind.label}, gave numbers that are not finite; sdpa computed them again."
+        _warnings[sentence] = None
+    return exact
 
 
 def modes(device: torch.device) -> list[Mode]:
@@ -79,9 +103,17 @@ def modes(device: torch.device) -> list[Mode]:
 def default_mode(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> str:
     """The fastest exact mode that gives right results on this card; found once per process.
 
-    On a processor and on cards other than CUDA's it is sdpa. An 8-bit mode is never chosen.
+    On a processor, on cards other than CUDA's and on those before sm_80, which have one fast
+    kernel, it is sdpa. An 8-bit mode is never chosen.
     """
-    return "sdpa" if device.type != "cuda" else _fastest(_indexed(device), dtype)
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        return "sdpa"
+    return _fastest(_indexed(device), dtype)
+
+
+def exact_mode(mode: str, device: torch.device) -> str:
+    """The mode, or the default where it is of 8 bits: for few keys, where that gains nothing."""
+    return mode if _kind(mode).is_exact else default_mode(device)
 
 
 def take_warnings() -> tuple[str, ...]:
@@ -92,16 +124,6 @@ def take_warnings() -> tuple[str, ...]:
 
 
 _warnings: dict[str, None] = {}
-
-
-def _finite(out: Tensor, q: Tensor, k: Tensor, v: Tensor, label: str) -> Tensor:
-    if bool(out.isfinite().all()):
-        return out
-    exact = _sdpa(q, k, v)
-    if bool(exact.isfinite().all()):
-        sentence = f"{label} gave numbers that are not finite; these were computed again by sdpa."
-        _warnings[sentence] = None
-    return exact
 
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -128,6 +150,12 @@ def _flash_attn_3(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return found
 
 
+def _int8(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from engine.models.kernels import int8
+
+    return int8.attention(q, k, v) if int8.fits(q) else _sdpa(q, k, v)
+
+
 def _sageattn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     scale = q.shape[3] ** -0.5
     out: Tensor = _function("sageattn")(q, k, v, tensor_layout="NHD", sm_scale=scale)
@@ -147,6 +175,7 @@ _KINDS = {
         "PyTorch, memory-efficient", _sdpa_by(SDPBackend.EFFICIENT_ATTENTION), on_cards=True
     ),
     "sdpa_math": _Kind("PyTorch, plain", _sdpa_by(SDPBackend.MATH)),
+    "int8": _Kind("Own kernel, 8 bits", _int8, is_exact=False, is_own=True),
     "flash_attn_2": _Kind(
         "FlashAttention 2", _flash_attn_2, "flash_attn", "flash_attn_func", (8, 0)
     ),
@@ -196,6 +225,8 @@ def _reason(mode: str, device: torch.device) -> str:
             _function(mode)
         except (ImportError, OSError, RuntimeError, AttributeError) as error:
             return f"{name} is installed, but does not load: {_first_line(error)}"
+    if kind.is_own and (why := unavailable(device)):
+        return why
     if kind.on_cards and device.type != "cuda":
         return "it needs a CUDA card"
     if device.type == "cuda" and not torch.version.hip:
@@ -203,15 +234,18 @@ def _reason(mode: str, device: torch.device) -> str:
         if found < kind.oldest:
             return "it needs sm_{}{}, and this card is sm_{}{}".format(*kind.oldest, *found)
     dtype = torch.bfloat16 if kind.package or device.type == "cuda" else torch.float32
-    return _trial(kind.run, device, dtype)
+    return _trial(kind.run, kind.is_exact, device, dtype)
 
 
-def _trial(run: Run, device: torch.device, dtype: torch.dtype) -> str:
-    q, k, v = _sample(device, dtype, 128, 128, 2)
+def _trial(run: Run, is_exact: bool, device: torch.device, dtype: torch.dtype) -> str:
+    """Exact modes need not be compared here: `_fastest` does, and takes no wrong one."""
+    q, k, v = _sample(device, dtype, *((128, 128, 2) if is_exact else (200, 333, 2)))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            run(q, k, v)
+            out = run(q, k, v)
+            if not is_exact and not _is_near(out, _exact(q, k, v), TOLERANCE_ROUGH):
+                return "it gives wrong numbers on this device"
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
         except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError) as error:
@@ -226,46 +260,79 @@ def _trial(run: Run, device: torch.device, dtype: torch.dtype) -> str:
 def _sample(
     device: torch.device, dtype: torch.dtype, queries: int, keys: int, heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator(device).manual_seed(0)
     shapes = ((1, queries, heads, 128), (1, keys, heads, 128), (1, keys, heads, 128))
-    q, k, v = (torch.randn(x, generator=draw).to(device, dtype) for x in shapes)
+    q, k, v = (torch.randn(x, generator=draw, device=device).to(dtype) for x in shapes)
     return q, k, v
+
+
+def _exact(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return _sdpa_by(SDPBackend.MATH)(q.float(), k.float(), v.float())
 
 
 @cache
 def _fastest(device: torch.device, dtype: torch.dtype) -> str:
     """The self-test: the fastest right mode, by a margin."""
-    q, k, v = _sample(device, dtype, *SELF_TEST)
-    wanted = _sdpa_by(SDPBackend.MATH)(q.float(), k.float(), v.float())
+    sample, large = (_sample(device, dtype, *sizes) for sizes in (SELF_TEST, TIMED))
+    wanted = _exact(*sample)
     seconds = {}
     for name, kind in _KINDS.items():
         takes = not kind.package or dtype != torch.float32
         if kind.is_exact and name != "sdpa_math" and takes and not _reason(name, device):
-            seconds[name] = timed(kind.run, q, k, v, wanted)
+            is_fit = _gives(kind.run, sample, wanted)
+            seconds[name] = timed(kind.run, *large) if is_fit else float("inf")
     best = min(seconds, key=lambda x: seconds[x])
     return best if seconds[best] * WORTH_CHANGING < seconds["sdpa"] else "sdpa"
 
 
-def timed(run: Run, q: Tensor, k: Tensor, v: Tensor, wanted: Tensor) -> float:
-    """Median seconds of a run, after some to warm up; infinite if it is wrong or fails."""
+def _gives(run: Run, sample: tuple[Tensor, Tensor, Tensor], wanted: Tensor) -> bool:
     try:
-        if not is_right(run(q, k, v), wanted):
-            return float("inf")
+        return is_right(run(*sample), wanted)
+    except RuntimeError:
+        return False
+
+
+def timed(run: Run, q: Tensor, k: Tensor, v: Tensor) -> float:
+    """Median seconds of a run, after some to warm up; infinite if it fails.
+
+    A card's by its own clock, and runs follow each other: what the host does in between is hidden,
+    as in a model.
+    """
+    device, times = q.device, []
+    try:
+        for _ in range(2):
+            run(q, k, v)
+        if device.type == "cuda":
+            ends = [_clock() for _ in range(6)]
+            with torch.cuda.device(device):  # where events are recorded
+                for number, end in enumerate(ends):
+                    if number:
+                        run(q, k, v)
+                    end.record()
+            ends[-1].synchronize()
+            times = [a.elapsed_time(b) / 1000 for a, b in pairwise(ends)]
+        else:
+            for _ in range(5):
+                started = perf_counter()
+                run(q, k, v)
+                times.append(perf_counter() - started)
     except RuntimeError:
         return float("inf")
-    times = []
-    for _ in range(8):
-        started = perf_counter()
-        run(q, k, v)
-        if q.device.type == "cuda":
-            torch.cuda.synchronize(q.device)
-        times.append(perf_counter() - started)
-    return sorted(times[3:])[2]
+    return float(median(times))
+
+
+def _clock() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def is_right(found: Tensor, wanted: Tensor) -> bool:
     """Whether a result is the float32 one, to the stated tolerance of its type."""
-    tolerance = TOLERANCE_FULL if found.dtype == torch.float32 else TOLERANCE_HALF
+    return _is_near(
+        found, wanted, TOLERANCE_FULL if found.dtype == torch.float32 else TOLERANCE_HALF
+    )
+
+
+def _is_near(found: Tensor, wanted: Tensor, tolerance: float) -> bool:
     difference = (found.float() - wanted).square().mean().sqrt()
     return bool(difference <= tolerance * wanted.square().mean().sqrt())
 

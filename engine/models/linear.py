@@ -185,6 +185,20 @@ def together(x: Tensor, layers: Sequence[nn.Module]) -> Iterator[Tensor]:
         yield layer.added(y, x) if isinstance(layer, LoraLinear) else y
 
 
+def after_gelu(x: Tensor, layer: nn.Module) -> Tensor:
+    """The layer's result of GELU by tanh of x, (..., K), which is used up.
+
+    Where the layer multiplies in 8 bits, kernels take GELU and rounding in one pass.
+    """
+    if isinstance(layer, Fp8Linear) and layer.multiplies(x) and not unavailable(x.device):
+        from engine.models.kernels import quantise
+
+        rows = quantise.rows_to_eight_bits(x.reshape(-1, x.shape[-1]), gelu=True)
+        return layer.product(rows, x.dtype).reshape(*x.shape[:-1], -1)
+    y: Tensor = layer(torch.ops.aten.gelu_(x, approximate="tanh"))
+    return y
+
+
 def rows_to_eight_bits(x: Tensor) -> Rows:
     """x: (M, K) in 8 bits, and each row's scale: their product is x."""
     scale = x.abs().amax(dim=1, keepdim=True).float().clamp_min(1e-12) / LARGEST

@@ -288,7 +288,7 @@ def _first(device: DeviceFacts, options: NeuralOptions, values: Mapping[str, Val
         text_on=device.kind,
         keeps_keys=bool(values.get("keep_keys", True)),
         vae_tile=tile if values.get("vae_tiling", False) else (0, 0),
-        is_eight=options.attention.startswith("sage"),
+        is_eight=options.attention in ("int8", "sageattn"),
     )
 
 

@@ -168,7 +168,7 @@ def pass_bytes(
     elif doing.is_narrow:  # weights of the product, as they are and scaled
         mixing += 2 * d * d * element
     if doing.in_eight_bits:
-        mixing = max(mixing, 5 * whole + 3 * tokens * d)
+        mixing = max(mixing, 5 * whole + 4 * tokens * d)  # values too, in float16
     turning = 5 * whole + (0 if doing.fused else (12 if piece == tokens * d else 16) * piece)
     if doing.compares:
         heads = min(config.heads, ENHANCED)

@@ -17,7 +17,7 @@ from engine.filters.lanczos import resampled
 from engine.filters.pixels import Picture
 from engine.jobs import EffectJob
 from engine.media.info import fingerprint
-from engine.models.attention import default_mode, take_warnings
+from engine.models.attention import default_mode, exact_mode, take_warnings
 from engine.models.converted import converted
 from engine.models.flashvsr.colour import Band, Colour
 from engine.models.flashvsr.config import Rule
@@ -50,7 +50,7 @@ class Upscaler:
         self._current = ""
         self._mode = default_mode(torch.device(device.kind))
         if job.options.attention != "auto":
-            self._mode = job.options.attention
+            self._mode = exact_mode(job.options.attention, torch.device(device.kind))
 
     def recipe(self, stage: Stage) -> str:
         """Plan, attention, versions, card and weights, as text."""

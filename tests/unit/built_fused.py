@@ -34,7 +34,7 @@ KERNELS: list[tuple[str, Any, int, dict[str, Any]]] = [
         4,
         {"SPAN": pointwise.SPAN, "HAS_BIAS": True, "HAS_SHORTCUT": True},
     ),
-    ("rows", quantise._rows_kernel, 16, {"WIDTH": 16384}),
+    ("rows", quantise._rows_kernel, 16, {"WIDTH": 16384, "GELU": True}),
 ]
 
 

@@ -12,14 +12,15 @@ from triton import compile as build
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from engine.models.kernels.modulation import _modulate_kernel
+from engine.models.kernels.modulation import TOGETHER, _modulate_kernel
 
 HALVES = {"y_at", "out_at"}
 
 
 def main(capability: int) -> None:
     for width, warps in ((2048, 8), (8192, 16)):
-        constants = {"WIDTH": width, "HAS_Y": True, "HAS_GATE": True, "HAS_NORM": True}
+        constants = {"WIDTH": width, "TOGETHER": TOGETHER}
+        constants |= dict.fromkeys(("HAS_Y", "HAS_GATE", "HAS_NORM"), True)
         signature: dict[str, str] = {}
         aligned: dict[tuple[int], list[Any]] = {}
         for i, parameter in enumerate(_modulate_kernel.arg_names):

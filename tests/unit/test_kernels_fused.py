@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from engine.models import linear  # noqa: E402
 from engine.models.flashvsr import steps  # noqa: E402
 from engine.models.flashvsr.config import Sparsity, TransformerConfig  # noqa: E402
 from engine.models.flashvsr.transformer import Transformer  # noqa: E402
@@ -167,12 +168,44 @@ def check_rows_in_eight_bits(dtype: torch.dtype) -> None:
     plain, plain_scale = rows_to_eight_bits(x)
     # The interpreter rounds to 8 bits wrongly, without carry: so without that last step.
     exact, scale = torch.empty(5, 40), torch.empty(5, 1)
-    quantise._rows_kernel[(5,)](x, exact, scale, 40, 448.0, WIDTH=64)
+    quantise._rows_kernel[(5,)](x, exact, scale, 40, 448.0, WIDTH=64, GELU=False)
     torch.testing.assert_close(scale, plain_scale)
     torch.testing.assert_close(exact.to(plain.dtype).float(), plain.float(), rtol=0, atol=0)
     packed, scale = quantise.rows_to_eight_bits(x)
     assert packed.dtype == plain.dtype
     torch.testing.assert_close(scale, plain_scale)
+
+
+@TYPES
+def check_gelu_and_rows_in_eight_bits(dtype: torch.dtype) -> None:
+    from engine.models.kernels import quantise
+
+    x = drawn(5, 40, dtype=dtype) * torch.tensor([[1e-3], [1], [0], [1e4], [7]]).to(dtype)
+    exact, scale = torch.empty(5, 40), torch.empty(5, 1)
+    quantise._rows_kernel[(5,)](x, exact, scale, 40, 448.0, WIDTH=64, GELU=True)
+    torch.testing.assert_close(exact * scale, F.gelu(x.float(), approximate="tanh"))
+
+
+def check_what_is_not_a_number_stays_so() -> None:
+    from engine.models.kernels import quantise
+
+    x = drawn(2, 40, dtype=torch.float32)
+    x[1, 3] = torch.nan
+    exact, scale = torch.empty(2, 40), torch.empty(2, 1)
+    for gelu in (False, True):
+        quantise._rows_kernel[(2,)](x, exact, scale, 40, 448.0, WIDTH=64, GELU=gelu)
+        assert exact[1, 3].isnan()
+        assert exact[0].isfinite().all()
+
+
+def check_a_layer_after_gelu(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = linear.Fp8Linear(torch.nn.Linear(48, 32).requires_grad_(False))
+    x = drawn(2, 3, 48, dtype=torch.bfloat16)
+    wanted = layer(F.gelu(x.float(), approximate="tanh"))
+    monkeypatch.setattr(linear, "multiplies", lambda *_: True)  # as a card does
+    made = linear.after_gelu(x.clone(), layer)
+    assert made.shape == wanted.shape
+    assert (made.float() - wanted).norm() < 0.1 * wanted.norm()  # the interpreter rounds badly
 
 
 def check_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:

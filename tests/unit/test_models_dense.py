@@ -8,6 +8,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -17,7 +18,14 @@ from torch import Tensor  # noqa: E402
 
 from engine.errors import EngineError  # noqa: E402
 from engine.models import dense as subject  # noqa: E402
-from engine.models.attention import attention, default_mode, modes, take_warnings  # noqa: E402
+from engine.models.attention import (  # noqa: E402
+    attention,
+    default_mode,
+    exact_mode,
+    mended,
+    modes,
+    take_warnings,
+)
 
 CPU = torch.device("cpu")
 PACKAGES = ("flash_attn", "flash_attn_interface", "sageattention", "xformers")
@@ -146,6 +154,19 @@ def test_eight_bits_that_overflow_are_mended_and_said(package: Package) -> None:
     assert take_warnings() == ()
 
 
+def test_who_calls_often_mends_at_the_end(package: Package) -> None:
+    package("sageattention", SAGE)
+    q, k, v = drawn()
+    k = k * 100
+    broken = attention(q, k, v, "sageattn", mends=False)
+    assert not broken.isfinite().all()
+    assert take_warnings() == ()
+    exact = attention(q, k, v)
+    assert mended(broken, "sageattn", lambda: exact) is exact
+    assert len(take_warnings()) == 1
+    assert mended(broken, "sdpa", lambda: exact) is broken
+
+
 def test_numbers_that_were_not_finite_before_are_not_the_modes_fault(package: Package) -> None:
     package("sageattention", SAGE)
     q, k, v = drawn()
@@ -183,6 +204,7 @@ def test_torchs_own_modes_are_attention(mode: str) -> None:
 
 def test_what_needs_a_card_or_is_not_there_says_so() -> None:
     reasons = {x.name: x.reason for x in modes(CPU)}
+    assert reasons["int8"] in ("Triton is not installed", "the model runs on the processor")
     assert reasons["sdpa_cudnn"] == reasons["sdpa_efficient"] == "it needs a CUDA card"
     with pytest.raises(EngineError, match="no attention mode 'magic'"):
         attention(*drawn(), "magic")
@@ -195,7 +217,8 @@ def test_a_processor_takes_torchs_own_choice() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A self-test of small size, whose answers are not kept."""
-    monkeypatch.setattr(subject, "SELF_TEST", (16, 16, 1))
+    for name in ("SELF_TEST", "TIMED"):
+        monkeypatch.setattr(subject, name, (16, 16, 1))
     subject._fastest.cache_clear()
     yield
     subject._fastest.cache_clear()
@@ -211,16 +234,38 @@ def test_a_wrong_mode_never_becomes_the_default(
     seconds = {subject._KINDS[x].run: s for x, s in (("sdpa_flash", 0.5), ("flash_attn_2", 0.1))}
     asked = []
 
-    def timed(run: subject.Run, q: Tensor, k: Tensor, v: Tensor, wanted: Tensor) -> float:
+    def timed(run: subject.Run, q: Tensor, k: Tensor, v: Tensor) -> float:
         asked.append(run)
-        real = subject_timed(run, q, k, v, wanted)
-        return real if real == float("inf") else seconds.get(run, 1.0)
+        return seconds.get(run, 1.0)
 
-    subject_timed = subject.timed
     monkeypatch.setattr(subject, "timed", timed)
+    assert subject._reason("flash_attn_2", CPU) == ""
     assert subject._fastest(CPU, torch.bfloat16) == "sdpa_flash"
-    assert subject._KINDS["flash_attn_2"].run in asked
-    assert subject._KINDS["sageattn"].run not in asked
+    assert {subject._KINDS[x].run for x in ("flash_attn_2", "sageattn")}.isdisjoint(asked)
+
+
+def test_a_mode_of_eight_bits_that_gives_noise_is_not_offered(package: Package) -> None:
+    package("sageattention", SAGE.replace("v.float()", "v.float().roll(1, 2)"))
+    (mode,) = (x for x in modes(CPU) if x.name == "sageattn")
+    assert mode.reason == "it gives wrong numbers on this device"
+
+
+def test_few_keys_are_attended_to_exactly() -> None:
+    assert [exact_mode(mode, CPU) for mode in ("sageattn", "int8", "sdpa_math")] == [
+        "sdpa",
+        "sdpa",
+        "sdpa_math",
+    ]
+
+
+def test_time_is_told_of_what_runs_and_what_fails() -> None:
+    x = torch.zeros(1)
+
+    def fails(*_: Tensor) -> Tensor:
+        raise RuntimeError("No available kernel")
+
+    assert 0.002 <= subject.timed(lambda *_: (sleep(0.002), x)[1], x, x, x) < 1
+    assert subject.timed(fails, x, x, x) == float("inf")
 
 
 @pytest.mark.usefixtures("quick")

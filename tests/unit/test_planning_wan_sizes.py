@@ -173,7 +173,7 @@ def test_what_a_pass_holds(
 ) -> None:
     """At the real sizes, with two blocks: within 5 %."""
     # Only on the meta device is the mixture in another order than the queries.
-    monkeypatch.setattr(blocks, "attention", lambda q, *_: torch.empty_like(q))
+    monkeypatch.setattr(blocks, "attention", lambda q, *_, **__: torch.empty_like(q))
     if fused:
         of_kernels(monkeypatch)
     config = replace(config, layers=2)
@@ -189,7 +189,7 @@ def test_what_a_pass_of_eight_bits_holds(
     size: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where weights are widened for each product."""
-    monkeypatch.setattr(blocks, "attention", lambda q, *_: torch.empty_like(q))
+    monkeypatch.setattr(blocks, "attention", lambda q, *_, **__: torch.empty_like(q))
     of_kernels(monkeypatch)
     config = replace(TRANSFORMER_VARIANTS[FAMILIES[2]], layers=2)
     model = built(config)
@@ -202,7 +202,7 @@ def test_what_a_pass_of_eight_bits_holds(
 
 
 def test_what_step_caching_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "attention", lambda q, *_: torch.empty_like(q))
+    monkeypatch.setattr(blocks, "attention", lambda q, *_, **__: torch.empty_like(q))
     monkeypatch.setattr(transformer, "judge", lambda _cache, state, *_: (False, state))
     of_kernels(monkeypatch)
     cache = TeaCache(threshold=0.1, start_step=0)
@@ -212,7 +212,7 @@ def test_what_step_caching_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_comparing_frames_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "attention", lambda q, *_: torch.empty_like(q))
+    monkeypatch.setattr(blocks, "attention", lambda q, *_, **__: torch.empty_like(q))
     of_kernels(monkeypatch)
     for heads in (4, 16):
         config = replace(SMALL, dim=64 * heads, heads=heads)

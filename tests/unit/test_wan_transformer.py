@@ -15,6 +15,7 @@ from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from engine.errors import Cancelled, EngineError, WeightsError  # noqa: E402
+from engine.models import dense  # noqa: E402
 from engine.models.linear import to_fp8  # noqa: E402
 from engine.models.wan import steps  # noqa: E402
 from engine.models.wan.block import LARGE_LINEARS  # noqa: E402
@@ -375,6 +376,21 @@ def test_what_does_not_fit_is_told() -> None:
     model.attention_mode = "magic"
     with pytest.raises(EngineError, match="no attention mode"):
         model(latents(), TIME, condition)
+
+
+@torch.inference_mode()
+def test_a_pass_that_eight_bits_broke_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = dense._Kind("Broken", lambda q, *_: q / 0, is_exact=False)
+    monkeypatch.setitem(dense._KINDS, "sageattn", broken)
+    monkeypatch.setattr(dense, "_reason", lambda *_: "")
+    model, blocks = small(), list[None]()
+    exact = model(latents(), TIME, asked(model))
+    model.attention_mode = "sageattn"
+    found = model(latents(), TIME, asked(model), on_block=lambda: blocks.append(None))
+    assert torch.equal(found, exact)
+    assert len(blocks) == 2 * len(model.blocks)
+    (sentence,) = dense.take_warnings()
+    assert sentence.startswith("Broken, gave numbers that are not finite")
 
 
 @torch.inference_mode()

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from engine.models.kernels.language import Value, constexpr, tl, triton
 
+TOGETHER = 4
+
 
 def norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     """Layer norm over the channels, times scale plus shift, as `dtype`."""
@@ -57,8 +59,10 @@ def _launch(
         vectors.append(kept)
         # How many tokens share a row, and how far it is to the next row.
         counts += [1, 0] if runs is None else [rows // len(kept), kept.stride(0)]
+    # Some tokens a program, so that it reads the modulation once for all of them.
+    together = TOGETHER if all(count % TOGETHER == 0 for count in (rows, *counts[::2])) else 1
     with torch.cuda.device(x.get_device()):  # where Triton launches
-        _modulate_kernel[(rows,)](
+        _modulate_kernel[(rows // together,)](
             x,
             x if y is None else y.contiguous(),
             *vectors,
@@ -67,6 +71,7 @@ def _launch(
             dim,
             eps,
             WIDTH=width,
+            TOGETHER=together,
             HAS_Y=y is not None,
             HAS_GATE=gate is not None,
             HAS_NORM=out is not None,
@@ -101,33 +106,41 @@ def _modulate(
     dim: Value,
     eps: Value,
     WIDTH: constexpr,
+    TOGETHER: constexpr,
     HAS_Y: constexpr,
     HAS_GATE: constexpr,
     HAS_NORM: constexpr,
 ) -> None:
-    """One token a program: x + gate * y in the place of x, and its norm times scale plus shift."""
-    token = tl.program_id(0).to(tl.int64)
-    row = token * dim
+    """TOGETHER tokens of one run a program, one by one.
+
+    x + gate * y in the place of x, and its norm times scale plus shift.
+    """
+    first = tl.program_id(0).to(tl.int64) * TOGETHER
     column = tl.arange(0, WIDTH)
     inside = column < dim
-    x = tl.load(x_at + row + column, mask=inside, other=0.0).to(tl.float32)
-    if HAS_Y:
-        y = tl.load(y_at + row + column, mask=inside, other=0.0).to(tl.float32)
-        if HAS_GATE:
-            gate = gate_at + token // gate_tokens * gate_stride
-            y *= tl.load(gate + column, mask=inside, other=0.0).to(tl.float32)
-        x += y
-        tl.store(x_at + row + column, x.to(x_at.dtype.element_ty), mask=inside)
+    if HAS_GATE:
+        gate_row = gate_at + first // gate_tokens * gate_stride
+        gate = tl.load(gate_row + column, mask=inside, other=0.0).to(tl.float32)
     if HAS_NORM:
-        mean = tl.sum(x, axis=0) / dim
-        centred = tl.where(inside, x - mean, 0.0)
-        variance = tl.sum(centred * centred, axis=0) / dim
-        scale_row = scale_at + token // scale_tokens * scale_stride
-        shift_row = shift_at + token // shift_tokens * shift_stride
+        scale_row = scale_at + first // scale_tokens * scale_stride
+        shift_row = shift_at + first // shift_tokens * shift_stride
         scale = tl.load(scale_row + column, mask=inside, other=0.0).to(tl.float32)
         shift = tl.load(shift_row + column, mask=inside, other=0.0).to(tl.float32)
-        normed = centred * tl.rsqrt(variance + eps) * scale + shift
-        tl.store(out_at + row + column, normed.to(out_at.dtype.element_ty), mask=inside)
+    for token in tl.static_range(TOGETHER):
+        row = (first + token) * dim
+        x = tl.load(x_at + row + column, mask=inside, other=0.0).to(tl.float32)
+        if HAS_Y:
+            y = tl.load(y_at + row + column, mask=inside, other=0.0).to(tl.float32)
+            if HAS_GATE:
+                y *= gate
+            x += y
+            tl.store(x_at + row + column, x.to(x_at.dtype.element_ty), mask=inside)
+        if HAS_NORM:
+            mean = tl.sum(x, axis=0) / dim
+            centred = tl.where(inside, x - mean, 0.0)
+            variance = tl.sum(centred * centred, axis=0) / dim
+            normed = centred * tl.rsqrt(variance + eps) * scale + shift
+            tl.store(out_at + row + column, normed.to(out_at.dtype.element_ty), mask=inside)
 
 
 _modulate_kernel = triton.jit(_modulate)

@@ -42,7 +42,10 @@ class Keys(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """What every block of one pass shares. modulation: (B or 1, n, 6, dim), of n runs of tokens."""
+    """What every block of one pass shares. modulation: (B or 1, n, 6, dim), of n runs of tokens.
+
+    mode: of attention to the clip.
+    """
 
     modulation: Tensor
     turns: Turns
@@ -87,7 +90,8 @@ class SelfAttention(nn.Module):
             factor = enhance_factor(*normed, shared.frames, shared.enhance)
         q = rms_rotate(q, self.norm_q.weight, self.norm_q.eps, shared.turns, self.heads)
         k = rms_rotate(k, self.norm_k.weight, self.norm_k.eps, shared.turns, self.heads)
-        mixed = attention(q, k, _heads(v, self.heads), shared.mode)
+        # Whether 8 bits gave numbers at all is asked at the end of the pass.
+        mixed = attention(q, k, _heads(v, self.heads), shared.mode, mends=False)
         if factor is not None:
             mixed = mixed * factor.to(mixed.dtype)[:, None, None, None]
         y: Tensor = self.o(mixed.flatten(2))
@@ -121,12 +125,12 @@ class CrossAttention(nn.Module):
         k, v = together(image, [self.k_img, self.v_img])
         return Keys(of_text, (_heads(self.norm_k_img(k), self.heads), _heads(v, self.heads)))
 
-    def forward(self, x: Tensor, keys: Keys, mode: str) -> Tensor:
-        """x: (B, L, dim)."""
+    def forward(self, x: Tensor, keys: Keys) -> Tensor:
+        """x: (B, L, dim). So few keys are soon attended to: in no mode but torch's own."""
         q = _heads(self.norm_q(self.q(x)), self.heads)
-        mixed = attention(q, *keys.text, mode)
+        mixed = attention(q, *keys.text)
         if keys.image is not None:
-            mixed = mixed + attention(q, *keys.image, mode)
+            mixed = mixed + attention(q, *keys.image)
         y: Tensor = self.o(mixed.flatten(2))
         return y
 
@@ -158,7 +162,7 @@ class Block(nn.Module):
         y = self.self_attn(y, shared)
         weight, bias = self.norm3.weight[None, None], self.norm3.bias[None, None]
         y = add_norm_(x, y, gate1, weight, bias, self.norm3.eps, dtype)
-        y = self.cross_attn(y, keys, shared.mode)
+        y = self.cross_attn(y, keys)
         scale2 = 1 + scale2
         for batch, tokens, part in pieces(x, runs.shape[1]):
             clips = slice(None) if len(runs) == 1 else batch

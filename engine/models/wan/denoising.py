@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.models.guidance import guided
 from engine.models.noise import noise_of_steps
+from engine.models.pace import pace
 from engine.models.samplers import State, sample
 from engine.models.schedules import Step
 from engine.models.wan.ask import Ask, Conditions, Prompts
@@ -191,6 +192,7 @@ class _Run:
         self._given = None if made.given is None else made.given.to(device)
         self._ends = self._counted()
         self._done = 0
+        self._keep_pace = pace(device)
         self.finish(kept.state.done)
 
     def finish(self, steps: int) -> None:
@@ -251,6 +253,7 @@ class _Run:
         return self._prompts.negative
 
     def _on_block(self) -> None:
+        self._keep_pace()
         self._done += 1
         self._report.step(STAGE, min(self._done, self._ends[-1]), self._ends[-1])
 

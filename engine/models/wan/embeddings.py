@@ -89,7 +89,10 @@ class TimeEmbedding(nn.Module):
         timestep: (B,) or, one for each of n runs of tokens, (B, n), on the scale of 0 to 1000.
         """
         runs = timestep[:, None] if timestep.dim() == 1 else timestep
-        time: Tensor = self.time_embedding(sinusoid(runs, self.freq_dim).float().to(device))
+        waves = sinusoid(runs, self.freq_dim).float()
+        if torch.device(device).type == "cuda":  # from pinned memory nothing waits for the copy
+            waves = waves.pin_memory()
+        time: Tensor = self.time_embedding(waves.to(device, non_blocking=True))
         return time, self.time_projection(time).unflatten(-1, (6, -1))
 
 

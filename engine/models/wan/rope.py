@@ -4,6 +4,7 @@ Su et al. 2021 (arXiv 2104.09864), one part of a head's channels for each axis. 
 float64, as published; their cosines and sines, and the turning, are in float32.
 """
 
+from functools import lru_cache
 from math import pi
 from typing import NamedTuple
 
@@ -55,17 +56,27 @@ def rotary_turns(
     cosines: list[Tensor] = []
     sines: list[Tensor] = []
     for axis, (count, size) in enumerate(zip(grid, axis_sizes(head_dim), strict=True)):
-        rates = theta ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-        if riflex is not None and axis == 0:
-            assert 1 <= riflex.number <= len(rates), riflex
-            rates[riflex.number - 1] = 0.9 * 2 * pi / riflex.frames
-        angles = torch.arange(count, dtype=torch.float64)[:, None] * rates
-        shape = [1, 1, 1, len(rates)]
+        slowed = riflex if axis == 0 else None
+        made = _turns_along(count, size, torch.device(device), theta, slowed)
+        shape = [1, 1, 1, size // 2]
         shape[axis] = count
-        for made, of in ((angles.cos(), cosines), (angles.sin(), sines)):
-            of.append(made.float().to(device).reshape(shape).expand(*grid, -1))
+        for turns, of in zip(made, (cosines, sines), strict=True):
+            of.append(turns.reshape(shape).expand(*grid, -1))
     cos, sin = (torch.cat(parts, dim=3).flatten(0, 2) for parts in (cosines, sines))
     return cos, sin
+
+
+@lru_cache(24)  # some kilobytes each; a copy to a card would wait for what it still has to do
+def _turns_along(
+    count: int, size: int, device: torch.device, theta: float, riflex: Riflex | None
+) -> Turns:
+    """Of places along one axis, (count, size / 2)."""
+    rates = theta ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    if riflex is not None:
+        assert 1 <= riflex.number <= len(rates), riflex
+        rates[riflex.number - 1] = 0.9 * 2 * pi / riflex.frames
+    angles = torch.arange(count, dtype=torch.float64)[:, None] * rates
+    return angles.cos().float().to(device), angles.sin().float().to(device)
 
 
 def rotate(x: Tensor, turns: Turns) -> Tensor:

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.errors import EngineError
+from engine.models.attention import mended
 from engine.models.wan.block import Block, Keys, Pass
 from engine.models.wan.config import TransformerConfig
 from engine.models.wan.embeddings import Head, ImageEmbedding, PatchEmbedding, TimeEmbedding
@@ -143,9 +144,15 @@ class Transformer(TimeEmbedding):
             keeps = cache is not None and cache.counts(step)
             before = x.clone() if keeps else None
             turns = rotary_turns(grid, self.config.head_dim, x.device, riflex=riflex)
-            mode = self.attention_mode
+            mode, chosen = self.attention_mode, self.blocks if blocks is None else blocks
             shared = Pass(modulation, turns, grid.frames, self.dtype, mode, enhance)
-            x = self._run(x, shared, condition, self.blocks if blocks is None else blocks, on_block)
+
+            def again() -> Tensor:
+                anew = self._embedded(latents, given, len(condition.text))[0]
+                plain = shared._replace(mode="sdpa")
+                return self._run(anew, plain, condition, chosen, on_block)
+
+            x = mended(self._run(x, shared, condition, chosen, on_block), mode, again)
             if before is not None:
                 state = replace(state, residual=(x - before).to(self.dtype))
         patches: Tensor = self.head(x, time)

@@ -67,8 +67,21 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa") -> Tensor:
             f"Attention mode {mode} takes 16-bit numbers, and these are {_dtype(q)}.",
             "Choose sdpa, or precision bf16.",
         )
+    return _call_package(kind, q, k, v) if kind.package else kind.run(q, k, v)
+
+
+def _by_package(kind: _Kind, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     out = kind.run(q, k, v)
     return out if kind.is_exact else _finite(out, q, k, v, kind.label)
+
+
+_call_package = _by_package
+
+
+def keep_packages_out(disable: Callable[[Any], Any]) -> None:
+    """From here on packages are called by what `disable` makes: torch cannot compile into them."""
+    global _call_package
+    _call_package = disable(_by_package)
 
 
 def modes(device: torch.device) -> list[Mode]:
@@ -91,6 +104,11 @@ def take_warnings() -> tuple[str, ...]:
     return found
 
 
+def warn(sentence: str) -> None:
+    """Something went wrong and was mended: `take_warnings` tells it."""
+    _warnings[sentence] = None
+
+
 _warnings: dict[str, None] = {}
 
 
@@ -100,7 +118,7 @@ def _finite(out: Tensor, q: Tensor, k: Tensor, v: Tensor, label: str) -> Tensor:
     exact = _sdpa(q, k, v)
     if bool(exact.isfinite().all()):
         sentence = f"{label} gave numbers that are not finite; these were computed again by sdpa."
-        _warnings[sentence] = None
+        warn(sentence)
     return exact
 
 
@@ -172,6 +190,8 @@ def _function(mode: str) -> Any:
 
 
 def _unusable(mode: str, device: torch.device) -> str:
+    if torch.compiler.is_compiling():  # a mode that does not run is told by the plain block
+        return ""
     return _reason(mode, _indexed(device))
 
 

@@ -30,6 +30,11 @@ SHORT = {
     "cache_start_step": "First step",
     "cache_end_step": "Last step",
     "feta": "Switched on",
+    "compile": "Switched on",
+    "dynamo_cache_size_limit": "Variants",
+    "use_non_blocking": "Locked memory",
+    "offload_txt_emb": "Text waits",
+    "offload_img_emb": "Pictures wait",
     "noise_aug_strength": "Noise",
     "clip_last_strength": "CLIP, last",
     "keep_keys": "Keep prompts",
@@ -69,6 +74,18 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Windows", ("fuse_method", "riflex_freq_index")),
+    (
+        "torch.compile",
+        (
+            "compile",
+            "backend",
+            "mode",
+            "fullgraph",
+            "dynamic",
+            "dynamo_cache_size_limit",
+            "compile_transformer_blocks_only",
+        ),
+    ),
 )
 LEFT_OUT = frozenset({"denoise_strength"})  # of a clip made from another
 
@@ -214,7 +231,11 @@ class AdvancedFold(QWidget):
         is_windowed = form.values.get("context_schedule", "off") != "off"
         for name in (*WINDOWS[1:], "fuse_method"):
             self.fields[name].setEnabled(is_windowed)
-        for switch, names in (("teacache", GROUPS[1][1]), ("feta", GROUPS[2][1])):
+        for switch, names in (
+            ("teacache", GROUPS[1][1]),
+            ("feta", GROUPS[2][1]),
+            ("compile", GROUPS[5][1]),
+        ):
             for name in names[1:]:
                 self.fields[name].setEnabled(bool(form.values.get(switch)))
         self.loras.set_loras(form.loras)

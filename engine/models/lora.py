@@ -183,6 +183,10 @@ class LiveLoras:
         """The strengths of a step, from 0."""
         self.set_strengths([use.at(step) for use in self._uses])
 
+    def forget(self) -> None:
+        """The weights may be others than those that were written to: the next strengths are."""
+        self._strengths = []
+
     def set_strengths(self, strengths: Sequence[float]) -> None:
         """One for each LoRA, in their order."""
         if list(strengths) == self._strengths:

@@ -3,7 +3,7 @@
 from engine.planning.device import DeviceFacts, facts_of
 from engine.planning.ladder import Plan, plans, stepped_down
 from engine.planning.price import RATES, Estimate, estimate
-from engine.planning.wan import WanPlan, wan_estimate, wan_plans, wan_stepped_down
+from engine.planning.wan import WanPlan, wan_estimate, wan_plans, wan_smaller, wan_stepped_down
 
 __all__ = [
     "RATES",
@@ -17,5 +17,6 @@ __all__ = [
     "stepped_down",
     "wan_estimate",
     "wan_plans",
+    "wan_smaller",
     "wan_stepped_down",
 ]

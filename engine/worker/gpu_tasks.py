@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NO_TORCH = "torch is not installed."
 RESIDENT_SHARE = 0.6  # of the memory, for models that wait for the next job
+WAITING_SHARE = 0.8  # of the computer's, beside a card: much of it is in files still
 
 
 class GpuTasks:
@@ -57,7 +58,8 @@ class GpuTasks:
         """What a job could have: what is free, and what models hold that no job uses."""
         from engine.models.memory import free_bytes
 
-        return free_bytes("cuda") + (self._resident.bytes if self._resident is not None else 0)
+        held = self._resident.bytes_on("cuda") if self._resident is not None else 0
+        return free_bytes("cuda") + held
 
     def run(self, job: Job, report: Report) -> JobResult:
         """Raises EngineError and Cancelled; EffectError for what only the media child can do."""
@@ -97,7 +99,9 @@ class GpuTasks:
 
         device = facts_of(self.device())
         if self._resident is None:
-            self._resident = Resident(round(device.total_bytes * RESIDENT_SHARE))
+            budget = round(device.total_bytes * RESIDENT_SHARE)
+            beside = round(memory.machine()[0] * WAITING_SHARE) if device.is_card else budget
+            self._resident = Resident(budget, beside)
         return device, self._resident
 
     def _test(self, job: SelfTestJob, report: Report) -> JobResult:

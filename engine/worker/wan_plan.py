@@ -9,14 +9,14 @@ from engine.planning import DeviceFacts, WanPlan, wan_plans
 from engine.timeline.parameters import Value
 
 
-def plan_of(
+def plans_of(
     job: GenerateJob,
     chosen: Mapping[str, Value],
     shape: Shape,
     device: DeviceFacts,
     files: Mapping[str, Path],
-) -> WanPlan:
-    """The first that fits the device; `chosen` parameters are kept as they are."""
+) -> tuple[WanPlan, ...]:
+    """From the first that fits the device on down; `chosen` parameters are kept as they are."""
     usual = published(job.mode, job.models.family, shape.width, shape.height)
     sizes = {part: path.stat().st_size for part, path in files.items() if path.is_file()}
     return wan_plans(
@@ -30,7 +30,7 @@ def plan_of(
         values={**usual, **chosen},
         guidance=job.guidance,
         sizes=sizes,
-    )[0]
+    )
 
 
 def planned(plan: WanPlan) -> dict[str, Value]:

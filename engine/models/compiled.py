@@ -49,13 +49,18 @@ class Compiling:
 @contextmanager
 def compiled(how: Compiling, folder: Path | None = None) -> Iterator["Compiled"]:
     """What runs modules compiled meanwhile. `folder`: where compiled code is kept between runs."""
-    import torch._dynamo as dynamo  # takes seconds, so only who compiles waits for it
-
+    run = Compiled(how)
+    try:
+        import torch._dynamo as dynamo  # takes seconds, so only who compiles waits for it
+    except (ImportError, OSError, RuntimeError) as error:
+        run.give_up(error)
+        yield run
+        return
     keep_packages_out(dynamo.disable)
     if folder is not None:
         os.environ[FOLDER] = str(folder)  # read whenever something is compiled
     with dynamo.config.patch(recompile_limit=how.most_variants):
-        yield Compiled(how)
+        yield run
 
 
 class Compiled:
@@ -67,7 +72,7 @@ class Compiled:
 
     def __init__(self, how: Compiling) -> None:
         self.is_plain = False  # after a failure
-        self._call = _compiled(how)
+        self._how = how
         self._known: set[Hashable] = set()
 
     def __call__(self, module: nn.Module, x: Tensor, *rest: Any) -> Tensor:
@@ -77,24 +82,28 @@ class Compiled:
         kinds = tuple((type(one), one.training) for one in module.modules())
         variant = kinds, _kind((x, *rest))
         if variant in self._known:
-            return self._call(module, x, *rest)
+            return _compiled(self._how)(module, x, *rest)
         before = x.detach().to("cpu", copy=True)  # in case it fails half-way
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what the compiler imports
-                found = self._call(module, x, *rest)
+                found = _compiled(self._how)(module, x, *rest)
         except (Cancelled, EngineError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever compiler, linker or driver may raise
             wants = [inner for inner in _chain(error) if is_want_of_memory(inner)]
             if wants:
                 raise wants[-1] from None
-            self.is_plain = True
-            warn(f"torch.compile failed, so the run went on without it: {_reason(error)}.")
+            self.give_up(error)
             x.copy_(before)
             return cast(Tensor, module(x, *rest))
         self._known.add(variant)
         return found
+
+    def give_up(self, error: Exception) -> None:
+        """From here on modules run as they are written."""
+        self.is_plain = True
+        warn(f"torch.compile failed, so the run went on without it: {_reason(error)}.")
 
 
 def refusal(

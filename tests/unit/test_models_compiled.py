@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -207,6 +208,25 @@ def test_a_failure_falls_back_and_is_told_in_one_sentence(monkeypatch: pytest.Mo
     assert take_warnings() == (
         "torch.compile failed, so the run went on without it: no compiler here.",
     )
+
+
+def test_torch_may_refuse_to_compile_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does for a Python that it does not know yet."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Dynamo is not supported on Python 4.0")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    model = filled()
+    exact = velocity(model)
+    with running(model, "sdpa", Compiling(), None):
+        assert torch.equal(velocity(model), exact)
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)
+    with running(model, "sdpa", Compiling(), None):
+        assert torch.equal(velocity(model), exact)
+    first, second = take_warnings()
+    assert first.endswith("Dynamo is not supported on Python 4.0.")
+    assert "torch._dynamo" in second
 
 
 class Halves(nn.Module):

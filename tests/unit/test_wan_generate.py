@@ -285,6 +285,24 @@ def test_a_card_is_used_as_the_plan_says(
     assert way.text_device.type == "cpu"
 
 
+def test_a_compiler_that_fails_is_told_and_the_clip_is_the_same(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain = made(generator, job_of(weights, tmp_path))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("there is none")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    job = job_of(weights, tmp_path, **with_values({"compile": True, "dynamic": True}))
+    result, found = made(generator, job)
+    assert result.made == 2  # another recipe: fused steps may round otherwise
+    assert torch.equal(found, plain)
+    told = "torch.compile failed, so the run went on without it: there is none."
+    assert result.notes.count(told) == 1
+    assert told not in made(generator, job_of(weights, tmp_path))[0].notes
+
+
 PLAN = WanPlan(device="cpu", precision="fp32", text_on="cpu")
 
 

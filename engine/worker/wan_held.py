@@ -49,7 +49,7 @@ class HeldTransformer:
     def ready(
         self, how: Arrangement, loras: Sequence[LoraUse] = (), name: Hashable = None
     ) -> Iterator[Ready]:
-        """The transformer where it computes. `name`: what tells these LoRAs from others."""
+        """The transformer where it computes. `name`: of the LoRAs, whatever their strengths."""
         model = self.model
         swap = self._arranged(how)
         self._wear(loras, name)
@@ -62,7 +62,8 @@ class HeldTransformer:
                     keep_on_device(model, how.device, left)
                 live = self._live
                 if live is not None:
-                    live.forget()
+                    live.renew(loras)  # what a job before wrote on the card has gone
+                    live.set_step(0)
                 yield Ready(model, swap, None if live is None else live.set_step)
         finally:
             if swap is not None:

@@ -147,7 +147,9 @@ class HeldParts:
         self._tokenizer = tokenizer
         self._compiled_in = compiled_in
         self.loras: list[LoraUse] = lora_uses(loras, config)
-        self._lora_key = key_of([one.path for one in loras], None, "cpu", loras)
+        paths = [one.path for one in loras]
+        self._merged_key = key_of(paths, None, "cpu", loras)
+        self._live_key = key_of(paths, None, "cpu", [one.blocks for one in loras])
 
     @property
     def text_key(self) -> Key:
@@ -204,7 +206,7 @@ class HeldParts:
         way, path = self.way, self._files["transformer"]
         merged = self.loras if way.merges else []
         live = [] if way.merges else self.loras
-        chosen = (self._lora_key,) if merged else ()
+        chosen = (self._merged_key,) if merged else ()
         place = None if way.swapped else self._place
         key = self._key("transformer", way.dtype, way.quantization, *chosen)
 
@@ -217,7 +219,7 @@ class HeldParts:
         how = Arrangement(way.device, way.waits, way.swapped, way.ahead, way.pinned, way.offloaded)
         with (
             self._used(key, load, path, place) as held,
-            held.ready(how, live, self._lora_key) as ready,
+            held.ready(how, live, self._live_key) as ready,
             running(ready.model, way.attention, way.compiling, self._compiled_in),
         ):
             yield ready

@@ -177,7 +177,8 @@ def test_a_second_job_packs_nothing_and_puts_no_lora_on(ledger: Ledger) -> None:
         assert ledger.count == 3
         assert held._swap is not None
         assert held._swap.device_bytes == 0  # the slots are given back between jobs
-    with held.ready(how, loras, "a") as ready:
+    with held.ready(how, uses(0.1), "a") as ready:  # other strengths
+        assert torch.equal(velocity(ready), plain(uses(0.1)))
         assert layers == [m for m in ready.model.modules() if type(m).__name__ == "LoraLinear"]
     with held.ready(replace(how, swapped=4)):  # only what is not away yet is packed
         assert ledger.count == 3 + len(set(away(5, 4)) - set(away(5, 3)))

@@ -21,6 +21,7 @@ from engine.jobs import (  # noqa: E402
     NeuralOptions,
     SourceClip,
 )
+from engine.models import swap  # noqa: E402
 from engine.models.resident import Resident  # noqa: E402
 from engine.models.samplers import State  # noqa: E402
 from engine.models.wan import pipeline  # noqa: E402
@@ -31,7 +32,7 @@ from engine.models.wan.teacache import TeaState  # noqa: E402
 from engine.models.wan.vae import decode, encode  # noqa: E402
 from engine.planning import DeviceFacts, WanPlan  # noqa: E402
 from engine.progress import Silent  # noqa: E402
-from engine.worker import generate, wan_parts  # noqa: E402
+from engine.worker import generate, wan_held, wan_parts  # noqa: E402
 from engine.worker.generate import Generator  # noqa: E402
 from engine.worker.given import clip_chunks  # noqa: E402
 from engine.worker.wan_plan import planned, plans_of  # noqa: E402
@@ -106,6 +107,28 @@ def test_a_second_job_finds_models_and_prompts(
     result, again = made(generator, job_of(weights, tmp_path))
     assert torch.equal(first, again)
     assert result.made == 0
+
+
+def test_a_second_job_packs_no_block_and_puts_no_lora_on(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means = with_values({"blocks_to_swap": 5})
+    means["loras"] = (LoraChoice(path=str(lora(weights, tmp_path)), strength=(0.7,)),)
+    made(generator, job_of(weights, tmp_path, **means))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("made again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "_Parcel", refuse)
+        patch.setattr(wan_held, "LiveLoras", refuse)
+        patch.setattr(wan_parts, "load_diffusion", refuse)
+        _, second = made(generator, job_of(weights, tmp_path, seed=7, **means))
+    _, alone = made(
+        Generator(Resident(1 << 30)),
+        job_of(weights, tmp_path, seed=7, **means, cache=str(tmp_path / "other")),
+    )
+    assert torch.equal(second, alone)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +229,15 @@ def test_eight_bits_are_near(generator: Generator, weights: Path, tmp_path: Path
     assert not torch.equal(plain, eight)
     for one in (eight, fast):
         assert float((one - plain).norm() / plain.norm()) < 0.3
+
+
+def test_a_processor_runs_in_half_where_it_is_wished(
+    generator: Generator, weights: Path, tmp_path: Path
+) -> None:
+    _, plain = made(generator, job_of(weights, tmp_path))
+    _, half = made(generator, job_of(weights, tmp_path, options=NeuralOptions(precision="bf16")))
+    assert not torch.equal(half, plain)
+    assert float((half - plain).norm() / plain.norm()) < 0.1
 
 
 def test_a_strength_of_nothing_gives_the_clip_back(

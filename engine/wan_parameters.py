@@ -8,6 +8,7 @@ _IN_WINDOWS: ShownIf = (
 )
 _CACHED: ShownIf = ("teacache", (True,))
 _ENHANCED: ShownIf = ("feta", (True,))
+_COMPILED: ShownIf = ("compile", (True,))
 _TILED: ShownIf = ("vae_tiling", (True,))
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -385,6 +386,90 @@ PARAMETERS: tuple[Parameter, ...] = (
         "prefetch_blocks", "Prefetch", 1, 0, 40, "Blocks that are fetched ahead.", advanced=True
     ),
     flag(
+        "use_non_blocking",
+        "Non-blocking",
+        True,
+        "Swapped blocks are copied beside the work, from locked memory; off where that is short.",
+        advanced=True,
+    ),
+    flag(
+        "offload_txt_emb",
+        "Text emb. waits",
+        False,
+        "The embedding of prompts comes to the card for a moment; saves a little of its memory.",
+        advanced=True,
+    ),
+    flag(
+        "offload_img_emb",
+        "Img. emb. waits",
+        False,
+        "The same for the embedding of pictures.",
+        advanced=True,
+    ),
+    flag(
+        "compile",
+        "torch.compile",
+        False,
+        "Faster steps after a first one that takes a minute or more.",
+        advanced=True,
+    ),
+    choice(
+        "backend",
+        "Compiler",
+        "inductor",
+        "What torch compiles with.",
+        ("inductor", "Inductor"),
+        ("cudagraphs", "CUDA graphs"),
+        advanced=True,
+        shown_if=_COMPILED,
+    ),
+    flag(
+        "fullgraph",
+        "Whole graph",
+        False,
+        "Refuses attention of a package, which cannot be compiled.",
+        advanced=True,
+        shown_if=_COMPILED,
+    ),
+    choice(
+        "mode",
+        "Compile mode",
+        "default",
+        "The others compile longer and may run faster.",
+        ("default", "Default"),
+        ("max-autotune", "Max autotune"),
+        ("max-autotune-no-cudagraphs", "Max autotune, no CUDA graphs"),
+        ("reduce-overhead", "Reduce overhead"),
+        advanced=True,
+        shown_if=_COMPILED,
+    ),
+    flag(
+        "dynamic",
+        "Any size",
+        False,
+        "Compiled less often for clips of many sizes, and a little slower.",
+        advanced=True,
+        shown_if=_COMPILED,
+    ),
+    integer(
+        "dynamo_cache_size_limit",
+        "Variants",
+        64,
+        1,
+        1024,
+        "Compiled forms of a block; what comes after them is not compiled.",
+        advanced=True,
+        shown_if=_COMPILED,
+    ),
+    flag(
+        "compile_transformer_blocks_only",
+        "Blocks only",
+        True,
+        "What lies around the blocks is not compiled.",
+        advanced=True,
+        shown_if=_COMPILED,
+    ),
+    flag(
         "keep_keys",
         "Keep keys",
         True,
@@ -471,6 +556,9 @@ NO_PIXELS = frozenset(
         "load_device",
         "blocks_to_swap",
         "prefetch_blocks",
+        "use_non_blocking",
+        "offload_txt_emb",
+        "offload_img_emb",
         "keep_keys",
         "encode_chunk",
         "decode_chunk",

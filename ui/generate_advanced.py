@@ -33,6 +33,11 @@ SHORT = {
     "cache_start_step": "First step",
     "cache_end_step": "Last step",
     "feta": "Switched on",
+    "compile": "Switched on",
+    "dynamo_cache_size_limit": "Variants",
+    "use_non_blocking": "Locked memory",
+    "offload_txt_emb": "Text waits",
+    "offload_img_emb": "Pictures wait",
     "noise_aug_strength": "Noise",
     "clip_last_strength": "CLIP, last",
     "keep_keys": "Keep prompts",
@@ -95,13 +100,29 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "encode_chunk",
             "decode_chunk",
             "prefetch_blocks",
+            "use_non_blocking",
+            "offload_txt_emb",
+            "offload_img_emb",
             "crf",
         ),
     ),
+    (
+        "torch.compile",
+        (
+            "compile",
+            "backend",
+            "mode",
+            "fullgraph",
+            "dynamic",
+            "dynamo_cache_size_limit",
+            "compile_transformer_blocks_only",
+        ),
+    ),
 )
-SWITCHED = frozenset(("TeaCache", "Enhance-A-Video"))  # groups that their first field turns on
+SWITCHED = frozenset(
+    ("TeaCache", "Enhance-A-Video", "torch.compile")
+)  # groups that their first field turns on
 STRENGTH = "denoise_strength"  # beside the samples
-COMPILING = ("compile", "dynamo")  # what names of the options of torch.compile begin with
 GUIDANCE = "One value for each step; the last one goes on. Empty: «Guidance» for all."
 TIMESTEPS = "A distilled model's own steps, in place of «Steps»: 1000 is all noise, 0 none."
 ATTENTION = (
@@ -221,9 +242,7 @@ class AdvancedFold(QWidget):
                 self._add_lists()
                 self._add_latents()
         left = [name for name in self._table if name not in self.fields]
-        compiling = tuple(name for name in left if name.startswith(COMPILING))
-        self._add_group("torch.compile", compiling)
-        self._add_group("More", tuple(name for name in left if name not in compiling))
+        self._add_group("More", tuple(left))
 
     def _add_title(self, title: str) -> None:
         if self.more.body.count():

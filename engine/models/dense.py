@@ -76,8 +76,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mode: str = "sdpa", *, mends: boo
             f"Attention mode {mode} takes 16-bit numbers, and these are {_dtype(q)}.",
             "Choose sdpa, or precision bf16.",
         )
-    out = kind.run(q, k, v)
+    run = _run_apart if kind.package or kind.is_own else _run
+    out = run(kind, q, k, v)
     return mended(out, mode, lambda: _sdpa(q, k, v)) if mends else out
+
+
+def _run(kind: _Kind, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return kind.run(q, k, v)
 
 
 def mended(out: Tensor, mode: str, again: Callable[[], Tensor]) -> Tensor:
@@ -91,8 +96,20 @@ def mended(out: Tensor, mode: str, again: Callable[[], Tensor]) -> Tensor:
     exact = again()
     if bool(exact.isfinite().all()):
         sentence = f"{kind.label}, gave numbers that are not finite; sdpa computed them again."
-        _warnings[sentence] = None
+        warn(sentence)
     return exact
+
+
+_run_apart = _run
+
+
+def keep_apart(disable: Callable[[Any], Any]) -> None:
+    """From here on packages and our own kernels are called by what `disable` makes of the call.
+
+    torch cannot compile into them.
+    """
+    global _run_apart
+    _run_apart = disable(_run)
 
 
 def modes(device: torch.device) -> list[Mode]:
@@ -121,6 +138,11 @@ def take_warnings() -> tuple[str, ...]:
     found = tuple(_warnings)
     _warnings.clear()
     return found
+
+
+def warn(sentence: str) -> None:
+    """Something went wrong and was mended: `take_warnings` tells it."""
+    _warnings[sentence] = None
 
 
 _warnings: dict[str, None] = {}
@@ -201,6 +223,8 @@ def _function(mode: str) -> Any:
 
 
 def _unusable(mode: str, device: torch.device) -> str:
+    if torch.compiler.is_compiling():  # a mode that does not run is told by the plain block
+        return ""
     return _reason(mode, _indexed(device))
 
 

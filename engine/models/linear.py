@@ -7,7 +7,6 @@ Where a card cannot multiply them, the weights are widened for each product.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import torch
@@ -238,12 +237,17 @@ def multiplies(device: torch.device, dtype: torch.dtype, kind: torch.dtype = EIG
 
     `kind`: of the weights; activations are always e4m3fn.
     """
-    return (
-        device.type == "cuda" and dtype == torch.bfloat16 and _card_multiplies(device.index, kind)
-    )
+    if device.type != "cuda" or dtype != torch.bfloat16:
+        return False
+    if (device.index, kind) not in _cards:
+        _cards[device.index, kind] = _card_multiplies(device.index, kind)
+    return _cards[device.index, kind]
 
 
-@cache
+# What was found out. Not a cached function: torch would compile the trial into a block.
+_cards: dict[tuple[int | None, torch.dtype], bool] = {}
+
+
 def _card_multiplies(index: int | None, kind: torch.dtype) -> bool:
     """Compute capability 8.9 (Ada) and later, if this build of torch knows how."""
     if torch.version.hip is not None or torch.cuda.get_device_capability(index) < (8, 9):

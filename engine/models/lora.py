@@ -183,6 +183,10 @@ class LiveLoras:
         """The strengths of a step, from 0."""
         self.set_strengths([use.at(step) for use in self._uses])
 
+    def renew(self, uses: Sequence[LoraUse]) -> None:
+        """The same LoRAs by other strengths, which are written whatever was written before."""
+        self._uses, self._strengths = tuple(uses), []
+
     def set_strengths(self, strengths: Sequence[float]) -> None:
         """One for each LoRA, in their order."""
         if list(strengths) == self._strengths:

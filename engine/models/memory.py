@@ -27,7 +27,7 @@ def memory_told(device: torch.device | str, needed_bytes: int = 0) -> Iterator[N
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_want_of_memory(error):
+        if not is_want_of_memory(error):
             raise
         held, free = _held_and_free(device)
         needed = max(needed_bytes, held + _tried(str(error)))
@@ -46,7 +46,8 @@ def _held_and_free(device: torch.device) -> tuple[int, int]:
     return 0, free_bytes(device)
 
 
-def _is_want_of_memory(error: Exception) -> bool:
+def is_want_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of the device or of the computer."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(word in str(error).lower() for word in _WORDS)

@@ -7,31 +7,57 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from engine.models.linear import put_tensor
 from engine.models.memory import empty_cache
 
 M = TypeVar("M", bound=nn.Module)
+Places = Collection[tuple[nn.Module, str]]  # whose each tensor is, and its name there
 
 
 @contextmanager
-def on_device(
-    module: M, device: torch.device | str, without: Collection[nn.Module] = ()
-) -> Iterator[M]:
+def on_device(module: M, device: torch.device | str, without: Places = ()) -> Iterator[M]:
     """The module, its weights on `device` until the end; then they are where they were.
 
-    Weights never change, so nothing is copied back: the copies on the device are let go. Modules in
-    `without`, and all inside them, are left alone.
+    Weights never change, so nothing is copied back: the copies on the device are let go. Those in
+    `without` are left alone.
     """
     device = torch.device(device)
-    away = [place for place in _places(module, without) if not _is_there(place[2], device)]
+    away = _away(module, device, without)
     try:
         for owner, name, tensor in away:
-            _put(owner, name, tensor.to(device, non_blocking=tensor.is_pinned()))
+            _put(owner, name, tensor, device)
         yield module
     finally:
         for owner, name, tensor in away:
-            _put(owner, name, tensor)
+            if isinstance(tensor, nn.Parameter):
+                owner._parameters[name] = tensor
+            else:
+                owner._buffers[name] = tensor
         if away and device.type != "cpu":
             empty_cache()
+
+
+def keep_on_device(module: nn.Module, device: torch.device | str, without: Places = ()) -> None:
+    """Brings the module's weights to `device` for good, but for those in `without`."""
+    device = torch.device(device)
+    for owner, name, tensor in _away(module, device, without):
+        _put(owner, name, tensor, device)
+
+
+def places_of(module: nn.Module) -> frozenset[tuple[nn.Module, str]]:
+    """All of a module's weights, as `on_device` leaves them alone."""
+    return frozenset((owner, name) for owner, name, _ in _tensors(module))
+
+
+def _away(
+    module: nn.Module, device: torch.device, without: Places
+) -> list[tuple[nn.Module, str, Tensor]]:
+    """Weights that are elsewhere."""
+    return [
+        (owner, name, tensor)
+        for owner, name, tensor in _tensors(module)
+        if not _is_there(tensor, device) and (owner, name) not in without
+    ]
 
 
 def _is_there(tensor: Tensor, device: torch.device) -> bool:
@@ -39,22 +65,16 @@ def _is_there(tensor: Tensor, device: torch.device) -> bool:
     return same and (device.index is None or tensor.device.index == device.index)
 
 
-def _places(
-    module: nn.Module, without: Collection[nn.Module]
-) -> list[tuple[nn.Module, str, Tensor]]:
+def _tensors(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
     """Whose each tensor of the module is, its name there, and itself."""
-    left_alone = {id(inner) for outer in without for inner in outer.modules()}
     return [
         (owner, name, tensor)
         for owner in module.modules()
-        if id(owner) not in left_alone
-        for name, tensor in [
-            *owner.named_parameters(recurse=False),
-            *owner.named_buffers(recurse=False),
-        ]
+        for name, tensor in (*owner._parameters.items(), *owner._buffers.items())
+        if tensor is not None
     ]
 
 
-def _put(owner: nn.Module, name: str, tensor: Tensor) -> None:
-    is_plain = name in owner._buffers or isinstance(tensor, nn.Parameter)
-    setattr(owner, name, tensor if is_plain else nn.Parameter(tensor, requires_grad=False))
+def _put(owner: nn.Module, name: str, tensor: Tensor, device: torch.device) -> None:
+    with torch.inference_mode(False):  # as all weights are, so that one compiled block serves all
+        put_tensor(owner, name, tensor.detach().to(device, non_blocking=tensor.is_pinned()))

@@ -3,6 +3,7 @@
 A block that is away has its matrices in one pinned buffer on the host. On the device there are
 `ahead` + 1 slots for all of them: while one block runs, the next is copied on a stream of its own.
 Weights never change, so nothing is copied back: the block just points to its buffer again.
+Without `pinned` the memory is plain and copies are waited for, where too little can be locked.
 """
 
 import weakref
@@ -40,13 +41,20 @@ def away(total: int, count: int) -> list[int]:
 
 @contextmanager
 def swapped(
-    blocks: Sequence[nn.Module], count: int, device: torch.device | str, ahead: int = 1
+    blocks: Sequence[nn.Module],
+    count: int,
+    device: torch.device | str,
+    ahead: int = 1,
+    pinned: bool = True,
 ) -> Iterator["Swap"]:
     """Gives the blocks one by one, `count` of them (at most all) from the host.
 
     Afterwards slots and pinned memory are given back; blocks that were away are on the CPU.
     """
-    swap = Swap(blocks, count, device, ahead)
+    swap = Swap(blocks, count, device, ahead, pinned)
+    for index, block in enumerate(blocks):
+        if index not in swap.waiting:
+            block.to(device)
     try:
         yield swap
     finally:
@@ -57,28 +65,61 @@ class Swap:
     """Iterated over, it gives the blocks in order, each on the device while it is the current one.
 
     Passes follow one another; in between, weights may be changed where they are. Vectors stay on
-    the device: all of them take less than one matrix.
+    the device: all of them take less than one matrix. Where the other blocks are is left to others.
     """
 
     def __init__(
-        self, blocks: Sequence[nn.Module], count: int, device: torch.device | str, ahead: int = 1
+        self,
+        blocks: Sequence[nn.Module],
+        count: int,
+        device: torch.device | str,
+        ahead: int = 1,
+        pinned: bool = True,
     ) -> None:
-        assert ahead >= 0
         self.device = torch.device(device)
+        self.pinned = pinned
         self._blocks = list(blocks)
-        self._slot_count = ahead + 1
+        self._slot_count = 1
         self._slots: list[_Slot] = []
         self._parcels: dict[int, _Parcel] = {}
         self._is_closed = False
-        is_cuda = self.device.type == "cuda"
-        self._stream = _stream(self.device) if is_cuda else None
-        chosen = set(away(len(self._blocks), count))
-        # Those to be away first: a model that is on the device already makes room.
-        for index in sorted(chosen):
-            self._parcels[index] = _Parcel(self._blocks[index], self.device)
-        for index, block in enumerate(self._blocks):
-            if index not in chosen:
-                block.to(self.device)
+        is_beside = self.device.type == "cuda" and pinned
+        self._stream = _stream(self.device) if is_beside else None
+        self.arrange(count, ahead)
+
+    def arrange(self, count: int, ahead: int = 1) -> None:
+        """As many blocks away, and so many fetched ahead; blocks that are away already stay packed.
+
+        Those that are away no longer are left in the host's memory, which is pinned no more.
+        """
+        assert ahead >= 0
+        assert not self._is_closed
+        self.rest()
+        self._slot_count = ahead + 1
+        chosen = away(len(self._blocks), count)
+        if self._stream is not None and self._parcels.keys() - set(chosen):
+            torch.cuda.synchronize(self.device)
+        for index in self._parcels.keys() - set(chosen):
+            self._parcels.pop(index).close()
+        for index in chosen:  # one by one: what a block had is free before the next is packed
+            if index not in self._parcels:
+                self._parcels[index] = _Parcel(self._blocks[index], self.device, self.pinned)
+        self._parcels = {index: self._parcels[index] for index in chosen}
+
+    def take_in(self) -> None:
+        """Packs what was put in the place of packed tensors meanwhile."""
+        for parcel in self._parcels.values():
+            parcel.take_in()
+
+    @property
+    def waiting(self) -> frozenset[int]:
+        """The numbers of the blocks that are away."""
+        return frozenset(self._parcels)
+
+    @property
+    def places(self) -> frozenset[tuple[nn.Module, str]]:
+        """Whose tensors wait, and their names there."""
+        return frozenset(place for parcel in self._parcels.values() for place in parcel.owned)
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -173,7 +214,7 @@ class _Place(NamedTuple):
 class _Parcel:
     """The matrices of a block in one buffer on the host, which the block's tensors point into."""
 
-    def __init__(self, block: nn.Module, device: torch.device) -> None:
+    def __init__(self, block: nn.Module, device: torch.device, pinned: bool) -> None:
         self._places: list[_Place] = []
         at = 0
         for owner, name, tensor in _tensors(block):
@@ -182,19 +223,33 @@ class _Parcel:
                 self._places.append(_Place(owner, name, at, size, tensor.shape, tensor.dtype))
                 at += _aligned(size)
             else:
-                put_tensor(owner, name, tensor.detach().to(device))
+                with torch.inference_mode(False):
+                    put_tensor(owner, name, tensor.detach().to(device))
         with torch.inference_mode(False):
             self.home = _own_pages(at)
-        for place in self._places:  # one by one, so that the memory of each is free again
-            room = _view(self.home, place)
-            room.copy_(getattr(place.owner, place.name).detach())
-            put_tensor(place.owner, place.name, room)
-        self.is_pinned, self.close = _pinned(self.home, device)
+        self.take_in()  # tensor by tensor, so that the memory of each is free again
+        self.is_pinned, self.close = _pinned(self.home, device, pinned)
+
+    @property
+    def owned(self) -> list[tuple[nn.Module, str]]:
+        """Whose tensors these are, and their names there."""
+        return [(place.owner, place.name) for place in self._places]
+
+    def take_in(self) -> None:
+        """Copies tensors of the block that lie elsewhere into the buffer, and points there."""
+        with torch.inference_mode(False), torch.no_grad():
+            for place in self._places:
+                room, now = _view(self.home, place), getattr(place.owner, place.name).detach()
+                if (now.device, now.data_ptr()) != (room.device, room.data_ptr()):
+                    room.copy_(now)
+                    put_tensor(place.owner, place.name, room)
 
     def point_to(self, buffer: Tensor) -> None:
         """Makes the block use a buffer that has the same bytes."""
-        for place in self._places:
-            put_tensor(place.owner, place.name, _view(buffer, place))
+        # All blocks' weights are plain tensors: those of another kind would be compiled anew.
+        with torch.inference_mode(False):
+            for place in self._places:
+                put_tensor(place.owner, place.name, _view(buffer, place))
 
 
 class _Slot:
@@ -273,12 +328,14 @@ def _own_pages(size: int) -> Tensor:
     return room[begin : begin + size]
 
 
-def _pinned(buffer: Tensor, device: torch.device) -> tuple[bool, Callable[[], object]]:
+def _pinned(
+    buffer: Tensor, device: torch.device, wished: bool
+) -> tuple[bool, Callable[[], object]]:
     """Pins memory where the device gains by it; whether it did, and what undoes it.
 
     Registered rather than taken from torch, which takes twice as much for some sizes, and keeps it.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or not wished:
         return False, lambda: None
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     address, pages = buffer.data_ptr(), -(-len(buffer) // PAGE_BYTES) * PAGE_BYTES

@@ -4,7 +4,7 @@ from engine.planning.device import DeviceFacts, facts_of
 from engine.planning.estimates import Estimate
 from engine.planning.ladder import Plan, plans, stepped_down
 from engine.planning.price import RATES, estimate
-from engine.planning.wan import WanPlan, wan_estimate, wan_plans, wan_stepped_down
+from engine.planning.wan import WanPlan, wan_estimate, wan_plans, wan_smaller, wan_stepped_down
 
 __all__ = [
     "RATES",
@@ -18,5 +18,6 @@ __all__ = [
     "stepped_down",
     "wan_estimate",
     "wan_plans",
+    "wan_smaller",
     "wan_stepped_down",
 ]

@@ -13,6 +13,7 @@ from engine.timeline.parameters import Value
 CONTEXT_BYTES = 450_000_000  # of a card, before anything is loaded: CUDA and its libraries
 PROCESS_BYTES = 600_000_000  # of a child with torch in it
 RESIDENT_SHARE = 0.6  # of the memory, for models that wait for the next job
+WAITING_SHARE = 0.8  # of the computer's, beside a card: much of it is in files still
 OVERLAP = 1  # blocks that neighbouring tiles share
 SLACK = 0.1  # of what comes and goes: what the allocator cannot use again
 WIDE_RATE = 1.5  # how much faster 8-bit linears are, with the conversions around them

@@ -1,6 +1,6 @@
 """The plans that a job of Wan can run by, from the best to the smallest."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -179,15 +179,33 @@ def wan_estimate(
     return Estimate(plan.seconds, plan.peak_bytes, plan.line, plan.fits)
 
 
-def wan_stepped_down(old: WanPlan, new: WanPlan, step: int) -> str:
-    """What is said when memory ran out under `old` and the job goes on by `new` from `step`."""
+def wan_smaller(steps: Sequence[WanPlan], done: Collection[str] = ()) -> tuple[WanPlan, ...]:
+    """The rest of the ladder where memory ran out under its first plan; () where that is all.
+
+    done: "text", "denoise": stages that are not run again. What they were made by stays, so a plan
+    that differs in nothing else is left out.
+    """
+    old, *rest = steps
+    for number, one in enumerate(rest, 1):
+        new = one
+        if "text" in done:
+            new = msgspec.structs.replace(new, text_on=old.text_on)
+        if "denoise" in done:
+            new = msgspec.structs.replace(old, offload=one.offload, vae_tile=one.vae_tile)
+        if _how(new) != _how(old):
+            return new, *steps[number + 1 :]
+    return ()
+
+
+def wan_stepped_down(old: WanPlan, new: WanPlan, is_anew: bool) -> str:
+    """What is said where memory ran out under `old`, and `new` goes on or begins anew."""
     how = []
     if new.quantization != old.quantization:
         how.append("with 8-bit weights")
     if new.block_swap != old.block_swap:
         how.append(f"with {_blocks(new.block_swap)} swapped")
     elif new.offload and not old.offload:
-        how.append("with one model on the card at a time")
+        how.append(f"with one model {'on the card' if new.device == 'cuda' else 'held'} at a time")
     if old.keeps_keys and not new.keeps_keys:
         how.append("without keeping what prompts become")
     if new.text_on != old.text_on:
@@ -195,7 +213,21 @@ def wan_stepped_down(old: WanPlan, new: WanPlan, step: int) -> str:
     if new.vae_tile != old.vae_tile:
         how.append("with the VAE in tiles")
     where = f" with {_blocks(old.block_swap)} swapped" if old.block_swap else ""
-    return f"Not enough memory{where}: went on {', '.join(how)} from step {step}."
+    return f"Not enough memory{where}: {'began anew' if is_anew else 'went on'} {', '.join(how)}."
+
+
+def _how(plan: WanPlan) -> tuple[object, ...]:
+    """All that a plan decides."""
+    return (
+        plan.precision,
+        plan.quantization,
+        plan.vae_precision,
+        plan.block_swap,
+        plan.text_on,
+        plan.offload,
+        plan.keeps_keys,
+        plan.vae_tile,
+    )
 
 
 def _plan(
@@ -214,7 +246,7 @@ def _plan(
         keeps_keys=way.keeps_keys,
         vae_tile=way.vae_tile,
         peak_bytes=peak_bytes(run, way, device),
-        host_bytes=host_bytes(run, way, device) if device.is_card else 0,
+        host_bytes=host_bytes(run, way, host) if device.is_card else 0,
         host_total=host,
         seconds=seconds(run, way, device, cores),
         free_bytes=free,
@@ -258,7 +290,8 @@ def _ways(
     """
     first = _first(device, options, values)
     if not device.is_card:
-        yield from _on_processor(run, first, options, values)
+        # As exact as a person wants it; models that fit no more make room for the next one.
+        yield from (first, replace(first, offload=True))
         return
     kinds = (first.quantization, *_narrow(run, device, options, values))
     ways: list[WanWay] = []
@@ -330,21 +363,6 @@ def _placed(run: WanRun, way: WanWay, values: Mapping[str, Value]) -> Iterator[W
     for offload, text_on in PLACES:
         if offload if run.experts > 1 else load == "auto" or (load == "offload") == offload:
             yield replace(way, offload=offload, text_on=text_on)
-
-
-def _on_processor(
-    run: WanRun, first: WanWay, options: NeuralOptions, values: Mapping[str, Value]
-) -> Iterator[WanWay]:
-    """Numbers of half the size where the wide ones do not fit, then 8 bits that are widened."""
-    yield first
-    way = first
-    if options.precision == "auto" and values.get("base_precision", "auto") == "auto":
-        way = replace(first, precision="bf16")
-        yield way
-    if "quantization" not in values and options.precision == "auto" and not run.is_narrow:
-        way = replace(way, quantization=STORED)
-        yield way
-    yield replace(way, keeps_keys=False)
 
 
 def _blocks(count: int) -> str:

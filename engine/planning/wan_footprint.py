@@ -7,8 +7,8 @@ from engine.planning.device import DeviceFacts, rate
 from engine.planning.footprint import (
     CONTEXT_BYTES,
     PROCESS_BYTES,
-    RESIDENT_SHARE,
     SLACK,
+    WAITING_SHARE,
     WIDE_RATE,
 )
 from engine.planning.wan_run import EIGHT, WIDE, WanRun
@@ -96,17 +96,17 @@ def peak_bytes(run: WanRun, way: WanWay, device: DeviceFacts) -> int:
     return own + models + max(round(slack * one.work) for one in made.values())
 
 
-def host_bytes(run: WanRun, way: WanWay, device: DeviceFacts) -> int:
+def host_bytes(run: WanRun, way: WanWay, total: int) -> int:
     """What waits in the computer's memory, and cannot just be read again from its file.
 
-    Of two experts the first one stays only where jobs may keep both.
+    Of two experts the first one stays only where jobs may keep both. `total`: of that memory.
     """
     if not (way.offload or way.block_swap):
         return 0
     is_converted = way.is_narrow(run) and not run.is_narrow
     is_converted |= way.element == 2 and run.stored("transformer") > WIDE
     whole = _transformer_bytes(run, way)
-    held = run.experts if run.experts * whole <= RESIDENT_SHARE * device.total_bytes else 1
+    held = run.experts if run.experts * whole <= WAITING_SHARE * total else 1
     if is_converted:
         return held * whole
     return held * min(way.block_swap, run.config.layers) * _swapped_bytes(run, way)

@@ -49,7 +49,7 @@ from engine.models.wan.pipeline import (
     latents,
 )
 from engine.models.wan.preview import Previews
-from engine.planning import DeviceFacts
+from engine.planning import DeviceFacts, WanPlan, wan_smaller, wan_stepped_down
 from engine.progress import Report
 from engine.timeline.parameters import Value
 from engine.wan_parameters import NO_PIXELS, PARAMETERS
@@ -58,8 +58,8 @@ from engine.worker.given import Samples, check_samples, samples_of
 from engine.worker.inputs import FileInputs, Inputs
 from engine.worker.results import Film, check_name, write_result
 from engine.worker.unfinished import Unfinished, identity
-from engine.worker.wan_parts import HeldParts, Way, smaller, way_of, went_on
-from engine.worker.wan_plan import plan_of, planned
+from engine.worker.wan_parts import HeldParts, Way, way_of
+from engine.worker.wan_plan import planned, plans_of
 from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_in
 
 VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
@@ -83,10 +83,13 @@ class Generator:
         began = time.monotonic()
         with torch.inference_mode():
             work = self.work(job, device, FileInputs(job))
+            found: Tensor | None = None  # kept where memory runs out after them
             while True:
                 try:
                     with work.running():
-                        work.write(work.latents(report), report)
+                        if found is None:
+                            found = work.latents(report)
+                        work.write(found, report)
                     break
                 except OutOfMemory:
                     if not work.step_down():
@@ -174,24 +177,22 @@ class WanWork:
         named = [*models, *(one.path for one in loras)]
         told = next(filter(None, (distilled(path.name) for path in named)), None)
         chosen = {**_distilled_values(told), **job.values}
-        text_on = device.kind
-        if device.is_card:  # the processor has one way, as exact as can be
-            plan = plan_of(job, chosen, self.shape, device, files)
-            chosen, text_on = {**planned(plan), **chosen}, plan.text_on
-        self.values = resolved(
-            chosen,
-            job.mode,
-            job.models.family,
-            self.shape.width,
-            self.shape.height,
-        )
-        self.way: Way = way_of(self.values, job.options, device, files, text_on)
+        self._device, self._chosen = device, chosen
+        self._plans = plans_of(job, chosen, self.shape, device, files)  # the first is run by
+        self._done: set[str] = set()  # stages that no smaller plan runs again
+        self.values, self.way = self._run_by(self._plans[0])
         self.ask: Ask = ask_of(job, self.values, self.shape, self._facts)
         self._fit_samples()
         self._steps = len(self.ask.schedule)  # raises EffectError where there is no such run
         self._means = means_of(self.values)
         self._parts = HeldParts(
-            files, self.way, resident, tokenizer(files["text"]), loras, self._facts.transformer
+            files,
+            self.way,
+            resident,
+            tokenizer(files["text"]),
+            loras,
+            self._facts.transformer,
+            Path(job.cache) / "compiled",
         )
         self._experts = [one.expert for one in loras] if self._facts.is_pair else []
         self.previews = Previews(files.get("preview"))
@@ -238,14 +239,28 @@ class WanWork:
         self.ask = replace(self.ask, start_step=step, strength=1.0)
 
     def step_down(self) -> bool:
-        """Goes over to a way that needs less memory; False where there is none."""
-        blocks = self._facts.transformer.layers
-        less = smaller(self.way, blocks)
-        if less is None:
+        """Goes over to the next smaller plan; False where there is none.
+
+        Where it changes pixels the recipe is another, and what was made by the old one stays there.
+        """
+        plans = wan_smaller(self._plans, self._done)
+        if not plans:
             return False
-        self.way = self._parts.way = less
-        self.notes.append(went_on(less, blocks))
+        old, before = self._plans[0], self.recipe()
+        self._plans = plans
+        self.values, self.way = self._run_by(plans[0])
+        self._parts.way, self._means = self.way, means_of(self.values)
+        is_anew = "denoise" not in self._done and self.recipe() != before
+        self.notes.append(wan_stepped_down(old, plans[0], is_anew))
         return True
+
+    def _run_by(self, plan: WanPlan) -> tuple[dict[str, Value], Way]:
+        """Every parameter, and the way they make; what a person chose goes before the plan."""
+        job, shape = self._job, self.shape
+        settled = {name: value for name, value in self._chosen.items() if value != "auto"}
+        chosen = {**planned(plan), **settled}
+        values = resolved(chosen, job.mode, job.models.family, shape.width, shape.height)
+        return values, way_of(values, job.options, self._device, self._files, plan.text_on)
 
     # The stages
 
@@ -258,10 +273,12 @@ class WanWork:
     def latents(self, report: Report) -> Tensor:
         """The clip's latents: of an earlier run of the same recipe, or gone on from, or new."""
         job, parts = self._job, self._parts
+        self._done.discard("denoise")
         kept = Unfinished(Path(job.cache) / "latents", self.recipe())
         begin = kept.found()
         steps = self._steps
         if begin is not None and begin.state.done == steps:
+            self._done.add("denoise")
             self.notes.append("The latents of an earlier run with the same recipe were used.")
             return self._without_appended(begin.state.latents)
         if begin is not None:
@@ -270,6 +287,7 @@ class WanWork:
         prompts: Prompts = encoded_prompts(
             parts, positive, negative, report, self._prompts, parts.text_key
         )
+        self._done.add("text")
         given = self._given(is_new=begin is None)
         made: Conditions = conditions(
             parts,
@@ -300,6 +318,7 @@ class WanWork:
             raise
         if steps:
             kept.finish(Kept(State(found, steps), {}))
+        self._done.add("denoise")
         return self._without_appended(found)
 
     def _without_appended(self, found: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class GpuTasks:
         """What a job could have: what is free, and what models hold that no job uses."""
         from engine.models.memory import free_bytes
 
-        return free_bytes("cuda") + (self._resident.bytes if self._resident is not None else 0)
+        held = self._resident.bytes_on("cuda") if self._resident is not None else 0
+        return free_bytes("cuda") + held
 
     def run(self, job: Job, report: Report) -> JobResult:
         """Raises EngineError and Cancelled; EffectError for what only the media child can do."""
@@ -97,11 +98,13 @@ class GpuTasks:
         """The device as it is now, and the models that stay between jobs."""
         from engine.models.resident import Resident
         from engine.planning import facts_of
-        from engine.planning.footprint import RESIDENT_SHARE
+        from engine.planning.footprint import RESIDENT_SHARE, WAITING_SHARE
 
         device = facts_of(self.device())
         if self._resident is None:
-            self._resident = Resident(round(device.total_bytes * RESIDENT_SHARE))
+            budget = round(device.total_bytes * RESIDENT_SHARE)
+            beside = round(memory.machine()[0] * WAITING_SHARE) if device.is_card else budget
+            self._resident = Resident(budget, beside)
         return device, self._resident
 
     def _test(self, job: SelfTestJob, report: Report) -> JobResult:

@@ -1,20 +1,20 @@
 """Wan's models as jobs use them: kept between jobs, each on the card for its stage."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import nn
 
 from engine.files import weights_bytes
 from engine.jobs import NeuralOptions
 from engine.models.attention import default_mode
-from engine.models.lora import LiveLoras, LoraUse
+from engine.models.compiled import Compiling
+from engine.models.lora import LoraUse
 from engine.models.resident import Key, Resident, key_of
 from engine.models.stages import on_device
-from engine.models.swap import away, swapped
 from engine.models.text.prompts import TextEncoder
 from engine.models.text.tokens import Tokenizer
 from engine.models.wan.config import TransformerConfig
@@ -29,10 +29,12 @@ from engine.models.wan.loading import (
     load_vae,
     lora_uses,
 )
-from engine.models.wan.transformer import Transformer
 from engine.models.wan.vae import Vae
 from engine.planning import DeviceFacts
 from engine.timeline.parameters import Value
+from engine.worker.wan_held import Arrangement, HeldTransformer, running
+
+M = TypeVar("M")
 
 DTYPES = {
     "fp32": torch.float32,
@@ -40,6 +42,7 @@ DTYPES = {
     "fp16": torch.float16,
     "fp16_fast": torch.float16,
 }
+OFFLOADED = {"offload_txt_emb": "text_embedding", "offload_img_emb": "img_emb"}
 NARROW = "fp8_e4m3fn_scaled_fast"  # what «fp8» means where nothing else was chosen
 STAYS = 0.8  # of the free memory that models may take together, with the work beside them
 
@@ -60,13 +63,17 @@ class Way:
     merges: bool
     sums_in_half: bool
     text_device: torch.device  # where prompts are encoded
+    pinned: bool = True
+    offloaded: frozenset[str] = field(default_factory=frozenset)
+    compiling: Compiling | None = None
 
     @property
     def recipe(self) -> list[str]:
         """What of it can change a pixel."""
         types = [str(one) for one in (self.dtype, self.vae_dtype, self.side_dtype)]
         flags = [str(self.merges), str(self.sums_in_half)]
-        return [self.device.type, *types, self.attention, self.quantization, *flags]
+        places = [self.device.type, self.text_device.type]
+        return [*places, *types, self.attention, self.quantization, *flags]
 
 
 def way_of(
@@ -83,7 +90,7 @@ def way_of(
     base = str(values["base_precision"])
     dtype = DTYPES[wished if base == "auto" else base]
     vae = str(values["vae_precision"])
-    side = torch.bfloat16 if device.has_bf16 else torch.float32
+    side = torch.bfloat16 if device.has_bf16 or dtype is torch.bfloat16 else torch.float32
     quantization = str(values["quantization"])
     if quantization == "disabled" and options.precision == "fp8":
         quantization = NARROW
@@ -104,26 +111,23 @@ def way_of(
         merges=bool(values["merge_loras"]),
         sums_in_half=base == "fp16_fast",
         text_device=torch.device(text_on or device.kind),
+        pinned=bool(values["use_non_blocking"]),
+        offloaded=frozenset(part for name, part in OFFLOADED.items() if values[name]),
+        compiling=_compiling(values),
     )
 
 
-def smaller(way: Way, blocks: int) -> Way | None:
-    """The next way that needs less of a card's memory and gives the same; None for no other."""
-    if way.device.type == "cpu":
+def _compiling(values: Mapping[str, Value]) -> Compiling | None:
+    if not values["compile"]:
         return None
-    if not way.waits:
-        return replace(way, waits=True)
-    half = blocks // 2
-    if way.swapped < blocks:
-        return replace(way, swapped=half if way.swapped < half else blocks)
-    return None
-
-
-def went_on(way: Way, blocks: int) -> str:
-    """What is said when memory ran out and the job goes on by `way`."""
-    if way.swapped:
-        return f"Not enough memory: went on with {way.swapped} of {blocks} blocks swapped."
-    return "Not enough memory: went on with models that wait in the computer's memory."
+    return Compiling(
+        backend=str(values["backend"]),
+        fullgraph=bool(values["fullgraph"]),
+        mode=str(values["mode"]),
+        dynamic=bool(values["dynamic"]),
+        most_variants=int(values["dynamo_cache_size_limit"]),
+        only_blocks=bool(values["compile_transformer_blocks_only"]),
+    )
 
 
 class HeldParts:
@@ -137,14 +141,17 @@ class HeldParts:
         tokenizer: Tokenizer,
         loras: Sequence[LoraFile],
         config: TransformerConfig,
+        compiled_in: Path | None = None,
     ) -> None:
+        """`compiled_in`: the folder that keeps compiled code between runs."""
         self._files = files
         self.way = way
         self._resident = resident
         self._tokenizer = tokenizer
-        self._chosen = tuple(loras)
+        self._compiled_in = compiled_in
         self.loras: list[LoraUse] = lora_uses(loras, config)
         self._is_pair = SECOND in files
+        self._chosen = tuple(loras)
 
     @property
     def text_key(self) -> Key:
@@ -157,14 +164,13 @@ class HeldParts:
     def text(self) -> Iterator[TextEncoder]:
         """The text encoder and its tokenizer."""
         way, path = self.way, self._files["text"]
-
         place = self._place if way.text_device == way.device else way.text_device
 
         def load() -> TextEncoder:
             return load_text(path, way.side_dtype, place, self._tokenizer)
 
         with (
-            self._resident.use(self.text_key, load) as encoder,
+            self._used(self.text_key, load, path, place) as encoder,
             on_device(encoder.model, way.text_device),
         ):
             yield encoder
@@ -178,7 +184,10 @@ class HeldParts:
         def load() -> ImageEncoder:
             return load_image(path, way.side_dtype, self._place)
 
-        with self._resident.use(key, load) as encoder, on_device(encoder, way.device):
+        with (
+            self._used(key, load, path, self._place) as encoder,
+            on_device(encoder, way.device),
+        ):
             yield encoder
 
     @contextmanager
@@ -190,55 +199,50 @@ class HeldParts:
         def load() -> Vae:
             return load_vae(path, way.vae_dtype, self._place)
 
-        with self._resident.use(key, load) as vae, on_device(vae, way.device):
+        with self._used(key, load, path, self._place) as vae, on_device(vae, way.device):
             yield vae
 
     @contextmanager
     def transformer(self, part: str = FIRST) -> Iterator[Ready]:
         """The transformer, or one of two, with its LoRAs; its blocks may wait elsewhere."""
         way, path = self.way, self._files[part]
-        loras = self._loras_of(part)
-        merged = loras if way.merges else []
+        chosen, loras = self._loras_of(part)
+        paths = [one.path for one in chosen]
+        merged, live = (loras, []) if way.merges else ([], loras)
+        merged_key = (key_of(paths, None, "cpu", chosen),) if merged else ()
+        live_key = key_of(paths, None, "cpu", [one.blocks for one in chosen])
         place = None if way.swapped else self._place
-        chosen: tuple[Hashable, ...] = self._chosen if merged else ()
-        key = self._key(part, way.dtype, way.quantization, bool(way.swapped), *chosen)
+        key = self._key(part, way.dtype, way.quantization, *merged_key)
 
-        def load() -> Transformer:
-            return load_diffusion(path, way.dtype, place, way.quantization, merged)
+        def load() -> HeldTransformer:
+            # Plain tensors, as all that is made of them later: else blocks are compiled anew.
+            with torch.inference_mode(False), torch.no_grad():
+                model = load_diffusion(path, way.dtype, place, way.quantization, merged)
+            return HeldTransformer(model)
 
-        room = weights_bytes(path) if self._is_pair else 0  # so that the other expert leaves first
-        with self._resident.use(key, load, room) as model:
-            model.attention_mode = way.attention
-            live = None
-            if loras and not merged:
-                live = LiveLoras(model, loras, way.dtype)
-            try:
-                with self._placed(model) as blocks:
-                    yield Ready(model, blocks, None if live is None else live.set_step)
-            finally:
-                if live is not None:
-                    live.remove()
-
-    @contextmanager
-    def _placed(self, model: Transformer) -> Iterator[Iterable[nn.Module] | None]:
-        """Where it computes; what gives its blocks, where some of them wait."""
-        way, blocks = self.way, list(model.blocks)
-        if not way.swapped:
-            with on_device(model, way.device):
-                yield None
-            return
-        waiting = [blocks[index] for index in away(len(blocks), way.swapped)]
+        # Of two experts one is on the card at a time, and that one leaves it after its turn.
+        waits = way.waits or (self._is_pair and way.device.type != "cpu")
+        how = Arrangement(way.device, waits, way.swapped, way.ahead, way.pinned, way.offloaded)
         with (
-            on_device(model, way.device, without=waiting),
-            swapped(blocks, way.swapped, way.device, way.ahead) as swap,
+            self._used(key, load, path, place) as held,
+            held.ready(how, live, live_key) as ready,
+            running(ready.model, way.attention, way.compiling, self._compiled_in),
         ):
-            yield swap
+            yield ready
 
-    def _loras_of(self, part: str) -> list[LoraUse]:
-        """Those that are put onto it."""
+    def _used(
+        self, key: Key, load: Callable[[], M], path: Path, place: torch.device | None
+    ) -> AbstractContextManager[M]:
+        """The models of a key; before they are loaded, room is made for what the file holds."""
+        there = place or torch.device("cpu")
+        return self._resident.use(key, load, weights_bytes(path), there)
+
+    def _loras_of(self, part: str) -> tuple[list[LoraFile], list[LoraUse]]:
+        """Those that are put onto it, as they were chosen and as they were read."""
         wanted = ("", ROLES[part])
         both = zip(self._chosen, self.loras, strict=True)
-        return [use for one, use in both if not self._is_pair or one.expert in wanted]
+        own = [pair for pair in both if not self._is_pair or pair[0].expert in wanted]
+        return [one for one, _ in own], [use for _, use in own]
 
     @property
     def _place(self) -> torch.device | None:

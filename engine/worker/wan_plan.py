@@ -10,14 +10,14 @@ from engine.planning.wan_run import file_sizes
 from engine.timeline.parameters import Value
 
 
-def plan_of(
+def plans_of(
     job: GenerateJob,
     chosen: Mapping[str, Value],
     shape: Shape,
     device: DeviceFacts,
     files: Mapping[str, Path],
-) -> WanPlan:
-    """The first that fits the device; `chosen` parameters are kept as they are."""
+) -> tuple[WanPlan, ...]:
+    """From the first that fits the device on down; `chosen` parameters are kept as they are."""
     usual = published(job.mode, job.models.family, shape.width, shape.height)
     return wan_plans(
         job.models.family,
@@ -30,7 +30,7 @@ def plan_of(
         values={**usual, **chosen, **alike(chosen)},
         guidance=job.guidance,
         sizes=file_sizes(files),
-    )[0]
+    )
 
 
 def planned(plan: WanPlan) -> dict[str, Value]:

@@ -1,5 +1,6 @@
 """Wan as a person uses it: checkpoints found, clips made by the gpu child, stopped and resumed."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -124,6 +125,17 @@ def test_words_become_a_film(call: Call, weights: Path, tmp_path: Path) -> None:
     assert any("multiples of 16" in note for note in answer["notes"])
     assert any("lengths are" in note for note in answer["notes"])
     assert (answer["mode"], answer["model"], answer["steps_made"]) == ("t2v", "wan2.1-t2v-1.3b", 2)
+
+
+def test_compiled_blocks_are_kept_in_the_cache(call: Call, weights: Path, tmp_path: Path) -> None:
+    words = ["--prompt", "a red fox", "--size", "32x32", "--frames", "5", "--steps", "1"]
+    words += ["--weights", str(weights / "t2v"), "--set", "cfg=1", "--set", "compile=on"]
+    answer = call("generate", tmp_path / "out.mp4", *words)
+    assert answer["code"] == 0, answer
+    failed = any("went on without it" in note for note in answer["notes"])
+    is_kept = any(path.is_file() for path in (tmp_path / "home").rglob("compiled/**/*"))
+    assert is_kept or failed
+    assert not failed or not shutil.which("g++")
 
 
 def test_both_packings_give_the_same(

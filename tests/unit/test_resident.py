@@ -123,6 +123,68 @@ def test_a_load_that_fails_leaves_nothing() -> None:
     assert load.alive == [0]
 
 
+class Pinned(nn.Module):
+    """Holds something beside its tensors."""
+
+    closed = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(KILOBYTE))
+
+    def close(self) -> None:
+        type(self).closed += 1
+
+
+@pytest.mark.parametrize("way", ["clear", "free", "another", "clear in use"])
+def test_models_are_closed_when_they_are_dropped_and_only_then(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pinned, "closed", 0)
+    resident = Resident(1500)
+    for _ in range(2):
+        with resident.use("a", Pinned):
+            pass
+    assert Pinned.closed == 0
+    if way == "clear":
+        resident.clear()
+    elif way == "free":
+        resident.free(1)
+    elif way == "another":
+        with resident.use("b", Loads()):
+            pass
+    else:
+        with resident.use("a", Pinned):
+            resident.clear()
+            assert Pinned.closed == 0
+    assert Pinned.closed == 1
+
+
+def test_what_waits_in_the_computers_memory_has_a_budget_of_its_own() -> None:
+    """Kept between jobs, however small the card is."""
+
+    def there(kind: str, kilobytes: int) -> nn.Module:
+        return nn.Linear(KILOBYTE, kilobytes, bias=False, device=kind)
+
+    resident = Resident(2048, 8192)  # «meta» stands for the card
+    for key, kind, size in (("a", "cpu", 6), ("b", "meta", 1), ("c", "meta", 1)):
+        with resident.use(key, lambda kind=kind, size=size: there(kind, size)):
+            pass
+    assert (resident.bytes_on("cpu"), resident.bytes_on("meta")) == (6144, 2048)
+    with resident.use("d", lambda: there("meta", 1)):
+        pass
+    assert (resident.bytes_on("cpu"), resident.bytes_on("meta")) == (6144, 2048)  # b has gone
+    with resident.use("e", lambda: there("cpu", 3), 3072):
+        assert (resident.bytes_on("cpu"), resident.bytes_on("meta")) == (3072, 2048)  # a has
+
+
+def test_what_a_job_moves_is_counted_where_it_is() -> None:
+    resident = Resident(10_000, 10_000)
+    with resident.use("a", Loads()) as model:
+        model.to("meta")
+    assert (resident.bytes_on("cpu"), resident.bytes_on("meta")) == (0, 1024)
+
+
 @dataclass
 class Family:
     model: nn.Module

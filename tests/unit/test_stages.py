@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 import torch
 from torch import nn
 
-from engine.models.stages import on_device
+from engine.models.stages import keep_on_device, on_device, places_of
 
 
 def module() -> nn.Module:
@@ -37,6 +37,26 @@ def test_what_is_there_already_is_not_touched_and_parts_may_be_left_out() -> Non
     made = module()
     with on_device(made, "cpu"):
         assert made(torch.ones(2, 3)).shape == (2, 2)
-    with on_device(made, "meta", without=[made[0]]):
+    with on_device(made, "meta", without=places_of(made[0])):
         assert not made[0].weight.is_meta
         assert made[1].running_mean.is_meta
+
+
+def test_what_is_brought_for_good_stays() -> None:
+    made = module()
+    left = {(made[1], "running_mean")}
+    keep_on_device(made, "meta", left)
+    assert made[0].weight.is_meta
+    assert not made[1].running_mean.is_meta
+    with on_device(made, "meta"):
+        assert made[1].running_mean.is_meta
+    assert not made[1].running_mean.is_meta
+
+
+def test_weights_brought_while_gradients_are_off_are_of_one_kind() -> None:
+    """Compiled blocks are compiled anew for tensors of another kind."""
+    with torch.inference_mode():
+        made = module()
+        with on_device(made, "meta"):
+            assert not made[0].weight.is_inference()
+            assert not made[1].running_mean.is_inference()

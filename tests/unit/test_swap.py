@@ -12,12 +12,20 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 from engine.errors import Cancelled  # noqa: E402
-from engine.models.linear import to_fp8  # noqa: E402
+from engine.models.linear import put_tensor, to_fp8  # noqa: E402
 from engine.models.lora import LiveLoras, LoraUse, read_lora, shapes_of  # noqa: E402
-from engine.models.swap import Swap, away, swap_size, swapped  # noqa: E402
+from engine.models.swap import (  # noqa: E402
+    ALIGNED_BYTES,
+    PAGE_BYTES,
+    Swap,
+    away,
+    swap_size,
+    swapped,
+)
 from engine.models.wan.block import LARGE_LINEARS  # noqa: E402
 from engine.models.wan.config import TRANSFORMER_VARIANTS, TransformerConfig  # noqa: E402
 from engine.models.wan.transformer import Transformer  # noqa: E402
+from tests.support.memory import LiveBytes  # noqa: E402
 
 CONFIG = TransformerConfig(
     dim=32, heads=2, ffn_dim=48, layers=5, in_dim=4, out_dim=4, text_dim=12, freq_dim=16
@@ -189,6 +197,61 @@ def test_what_the_blocks_had_is_freed_and_so_are_the_slots() -> None:
     assert (swap.device_bytes, swap.host_bytes) == (0, 0)
 
 
+def test_packing_takes_one_block_more_at_a_time() -> None:
+    """Loading never holds a model twice."""
+    with LiveBytes() as live:
+        model = filled()
+        whole = sum(p.numel() * p.element_size() for p in model.parameters())
+        block = sum(p.numel() * p.element_size() for p in model.blocks[0].parameters())
+        assert live.peak < 1.2 * whole
+        swap = Swap(list(model.blocks), 5, "cpu")
+        pages = 5 * (2 * PAGE_BYTES + 12 * ALIGNED_BYTES)
+        assert live.peak < whole + block + pages
+        list(swap)
+        swap.arrange(2)
+        swap.arrange(5)
+        assert live.peak < whole + 2 * block + swap.device_bytes + 2 * pages
+
+
+def test_blocks_are_arranged_anew_without_packing_those_that_stay_away() -> None:
+    model = filled()
+    exact = velocity(model)
+    swap = Swap(list(model.blocks), 5, "cpu")
+    for count, ahead in ((5, 2), (2, 1), (4, 0), (0, 1), (3, 1)):
+        before = {index: parcel.home.data_ptr() for index, parcel in swap._parcels.items()}
+        swap.arrange(count, ahead)
+        assert swap.waiting == set(away(5, count))
+        after = {index: parcel.home.data_ptr() for index, parcel in swap._parcels.items()}
+        assert all(after[index] == before[index] for index in after.keys() & before.keys())
+        assert torch.equal(velocity(model, swap), exact)
+        assert len(swap._slots) == min(ahead + 1, count)
+    swap.close()
+    assert torch.equal(velocity(model), exact)
+
+
+def test_weights_that_were_put_in_the_place_of_packed_ones_are_packed() -> None:
+    model = filled()
+    changed = filled()
+    other = torch.randn(32, 32)
+    changed.blocks[1].self_attn.q.weight.copy_(other)
+    with swapped(list(model.blocks), 5, "cpu") as swap:
+        put_tensor(model.blocks[1].self_attn.q, "weight", other.clone())
+        swap.take_in()
+        assert torch.equal(velocity(model, swap), velocity(changed))
+        assert torch.equal(velocity(model, swap), velocity(changed))
+
+
+def test_weights_are_of_one_kind_wherever_they_are() -> None:
+    """Tensors made while gradients are off are of another kind; blocks would be compiled anew."""
+    model = filled()
+    kinds = set()
+    with torch.inference_mode(), swapped(list(model.blocks), 3, "cpu") as swap:
+        for block in swap:
+            kinds |= {parameter.is_inference() for parameter in block.parameters()}
+        kinds |= {parameter.is_inference() for parameter in model.parameters()}
+    assert kinds == {False}
+
+
 def test_models_loaded_for_inference_swap_too() -> None:
     with torch.inference_mode():
         model = filled()
@@ -201,7 +264,8 @@ def test_models_loaded_for_inference_swap_too() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA card")
-def test_on_a_card_swapping_changes_nothing_and_gives_all_back() -> None:
+@pytest.mark.parametrize("pinned", [True, False])
+def test_on_a_card_swapping_changes_nothing_and_gives_all_back(pinned: bool) -> None:
     config = TransformerConfig(
         dim=512, heads=4, ffn_dim=1024, layers=9, in_dim=4, out_dim=4, text_dim=12, freq_dim=16
     )
@@ -210,8 +274,8 @@ def test_on_a_card_swapping_changes_nothing_and_gives_all_back() -> None:
     torch.cuda.synchronize()
     full = torch.cuda.memory_allocated()
     blocks = list(model.blocks)
-    with swapped(blocks, 6, "cuda") as swap:
-        assert swap.is_pinned
+    with swapped(blocks, 6, "cuda", pinned=pinned) as swap:
+        assert swap.is_pinned == pinned
         assert torch.cuda.memory_allocated() < full - 0.9 * swap.host_bytes
         for _ in range(5):
             assert torch.equal(velocity(model, swap), exact)

@@ -27,7 +27,7 @@ from engine.planning import DeviceFacts  # noqa: E402
 from engine.progress import Silent  # noqa: E402
 from engine.worker import wan_parts  # noqa: E402
 from engine.worker.generate import Generator  # noqa: E402
-from engine.worker.wan_plan import plan_of, planned  # noqa: E402
+from engine.worker.wan_plan import planned, plans_of  # noqa: E402
 from tests.support.wan_checkpoints import INDEX, TEXT, VAE, write_experts  # noqa: E402
 
 CPU = DeviceFacts(kind="cpu", name="2 cores", has_triton=False)
@@ -207,7 +207,7 @@ def test_two_experts_take_turns_on_a_card_of_any_size(weights: Path, tmp_path: P
     one = {part: path for part, path in files.items() if part != SECOND}
     assert not wan_parts.way_of(values | {"load_device": "main"}, options, card, one).waits
     job = job_of(weights, tmp_path, models=ModelFiles(family=FAMILY, files={}))
-    assert planned(plan_of(job, {}, Shape(832, 480, 81), card, {}))["load_device"] == "offload"
+    assert planned(plans_of(job, {}, Shape(832, 480, 81), card, {})[0])["load_device"] == "offload"
 
 
 def test_where_memory_is_short_the_first_expert_leaves_before_the_second_comes(

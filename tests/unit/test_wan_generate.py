@@ -1,9 +1,9 @@
 """Wan's jobs in this process: what is shared between them, and that no means changes a pixel."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from engine.errors import WeightsError  # noqa: E402
+from engine.errors import OutOfMemory, WeightsError  # noqa: E402
 from engine.generation import Mode, Shape, resolved  # noqa: E402
 from engine.jobs import (  # noqa: E402
     GenerateJob,
@@ -21,6 +21,7 @@ from engine.jobs import (  # noqa: E402
     NeuralOptions,
     SourceClip,
 )
+from engine.models import swap  # noqa: E402
 from engine.models.resident import Resident  # noqa: E402
 from engine.models.samplers import State  # noqa: E402
 from engine.models.wan import pipeline  # noqa: E402
@@ -29,12 +30,12 @@ from engine.models.wan.loading import load_vae  # noqa: E402
 from engine.models.wan.preview import preview  # noqa: E402
 from engine.models.wan.teacache import TeaState  # noqa: E402
 from engine.models.wan.vae import decode, encode  # noqa: E402
-from engine.planning import DeviceFacts  # noqa: E402
+from engine.planning import DeviceFacts, WanPlan  # noqa: E402
 from engine.progress import Silent  # noqa: E402
-from engine.worker import generate, wan_parts  # noqa: E402
+from engine.worker import generate, wan_held, wan_parts  # noqa: E402
 from engine.worker.generate import Generator  # noqa: E402
 from engine.worker.given import clip_chunks  # noqa: E402
-from engine.worker.wan_plan import plan_of, planned  # noqa: E402
+from engine.worker.wan_plan import planned, plans_of  # noqa: E402
 from engine.worker.wan_settings import LAYOUTS  # noqa: E402
 from tests.support.media import make_video  # noqa: E402
 from tests.support.wan_checkpoints import TEXT, TRANSFORMER, VAE, write_wan  # noqa: E402
@@ -108,10 +109,34 @@ def test_a_second_job_finds_models_and_prompts(
     assert result.made == 0
 
 
+def test_a_second_job_packs_no_block_and_puts_no_lora_on(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means = with_values({"blocks_to_swap": 5})
+    means["loras"] = (LoraChoice(path=str(lora(weights, tmp_path)), strength=(0.7,)),)
+    made(generator, job_of(weights, tmp_path, **means))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("made again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "_Parcel", refuse)
+        patch.setattr(wan_held, "LiveLoras", refuse)
+        patch.setattr(wan_parts, "load_diffusion", refuse)
+        _, second = made(generator, job_of(weights, tmp_path, seed=7, **means))
+    _, alone = made(
+        Generator(Resident(1 << 30)),
+        job_of(weights, tmp_path, seed=7, **means, cache=str(tmp_path / "other")),
+    )
+    assert torch.equal(second, alone)
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {"blocks_to_swap": 5, "prefetch_blocks": 2},
+        {"blocks_to_swap": 5, "use_non_blocking": False},
+        {"offload_txt_emb": True, "offload_img_emb": True},
         {"keep_keys": False, "decode_chunk": 2},
         {"batched_cfg": True},
         {"context_schedule": "static_standard"},  # the clip is no longer than a window
@@ -206,6 +231,15 @@ def test_eight_bits_are_near(generator: Generator, weights: Path, tmp_path: Path
         assert float((one - plain).norm() / plain.norm()) < 0.3
 
 
+def test_a_processor_runs_in_half_where_it_is_wished(
+    generator: Generator, weights: Path, tmp_path: Path
+) -> None:
+    _, plain = made(generator, job_of(weights, tmp_path))
+    _, half = made(generator, job_of(weights, tmp_path, options=NeuralOptions(precision="bf16")))
+    assert not torch.equal(half, plain)
+    assert float((half - plain).norm() / plain.norm()) < 0.1
+
+
 def test_a_strength_of_nothing_gives_the_clip_back(
     generator: Generator, weights: Path, tmp_path: Path
 ) -> None:
@@ -231,19 +265,31 @@ def test_a_file_that_has_gone_is_told_by_name(
         generator.run(gone, CPU, Silent())
 
 
-def test_a_card_too_small_gets_smaller_ways() -> None:
+def test_what_is_left_open_fits_the_device() -> None:
     values = resolved({}, Mode.TEXT, "wan2.1-t2v-14b", 832, 480)
     card = DeviceFacts(kind="cuda", name="a card", free_bytes=1 << 40, capability=(8, 9))
-    way: wan_parts.Way | None = wan_parts.way_of(values, NeuralOptions(attention="sdpa"), card, {})
-    assert way is not None
-    assert (way.dtype, way.waits, way.swapped) == (torch.bfloat16, False, 0)
-    ways = []
-    while (way := wan_parts.smaller(way, 40)) is not None:
-        ways.append((way.waits, way.swapped))
-    assert ways == [(True, 0), (True, 20), (True, 40)]
+    way = wan_parts.way_of(values, NeuralOptions(attention="sdpa"), card, {})
+    assert (way.dtype, way.side_dtype, way.waits) == (torch.bfloat16, torch.bfloat16, False)
+    assert (way.pinned, way.offloaded, way.compiling) == (True, frozenset(), None)
     here = wan_parts.way_of(values, NeuralOptions(), CPU, {})
-    assert wan_parts.smaller(here, 40) is None
-    assert here.dtype == torch.float32
+    assert (here.dtype, here.side_dtype, here.vae_dtype) == (torch.float32,) * 3
+    half = wan_parts.way_of(values, NeuralOptions(precision="bf16"), CPU, {})
+    assert (half.dtype, half.side_dtype, half.vae_dtype) == (torch.bfloat16,) * 3
+
+
+def test_a_processor_runs_as_its_plan_says(weights: Path, tmp_path: Path) -> None:
+    """Little memory makes no run less exact than it is told to be."""
+    small = DeviceFacts(kind="cpu", total_bytes=8 << 30, free_bytes=4 << 30, has_triton=False)
+    job = job_of(weights, tmp_path)
+    shape = Shape(32, 32, 5)
+    for precision, expected in (("auto", "fp32"), ("bf16", "bf16")):
+        asked = job_of(weights, tmp_path, options=NeuralOptions(precision=precision))
+        for plan in plans_of(asked, {}, shape, small, {}):
+            assert (plan.precision, plan.quantization) == (expected, "disabled")
+            values = resolved(planned(plan), Mode.TEXT, job.models.family, 32, 32)
+            way = wan_parts.way_of(values, asked.options, small, {}, plan.text_on)
+            assert str(way.dtype).endswith("float32" if expected == "fp32" else "bfloat16")
+            assert (way.quantization, way.text_device.type) == ("disabled", "cpu")
 
 
 @pytest.mark.parametrize(("gigabytes", "swaps"), [(12, True), (80, False)])
@@ -257,13 +303,13 @@ def test_a_card_is_used_as_the_plan_says(
         capability=(8, 9),
     )  # fmt: skip
     shape = Shape(832, 480, 81)
-    values = planned(plan_of(job, {}, shape, card, {}))
+    values = planned(plans_of(job, {}, shape, card, {})[0])
     assert bool(values["blocks_to_swap"]) == swaps
     assert (values["base_precision"], values["load_device"]) == (
         "bf16",
         "offload" if swaps else "main",
     )
-    kept = planned(plan_of(job, {"blocks_to_swap": 7}, shape, card, {}))
+    kept = planned(plans_of(job, {"blocks_to_swap": 7}, shape, card, {})[0])
     assert kept["blocks_to_swap"] == 7
     made = resolved(values, Mode.TEXT, "wan2.1-t2v-14b", 832, 480)
     way = wan_parts.way_of(made, NeuralOptions(attention="sdpa"), card, {}, "cpu")
@@ -271,28 +317,100 @@ def test_a_card_is_used_as_the_plan_says(
     assert way.text_device.type == "cpu"
 
 
+def test_a_compiler_that_fails_is_told_and_the_clip_is_the_same(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain = made(generator, job_of(weights, tmp_path))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("there is none")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    job = job_of(weights, tmp_path, **with_values({"compile": True, "dynamic": True}))
+    result, found = made(generator, job)
+    assert result.made == 2  # another recipe: fused steps may round otherwise
+    assert torch.equal(found, plain)
+    told = "torch.compile failed, so the run went on without it: there is none."
+    assert result.notes.count(told) == 1
+    assert told not in made(generator, job_of(weights, tmp_path))[0].notes
+
+
+PLAN = WanPlan(device="cpu", precision="fp32", text_on="cpu")
+
+
+def ends_once(stage: str) -> Silent:
+    """Memory ends in the second step, or with the second decoded frame, and then no more."""
+    seen = []
+
+    class Once(Silent):
+        def preview(self, label: str, picture: Any) -> None:
+            if stage == "denoise":
+                self._count()
+
+        def step(self, name: str, done: int, total: int) -> None:
+            if name == stage == "decode" and done:
+                self._count()
+
+        def _count(self) -> None:
+            seen.append(0)
+            if len(seen) == 2:
+                raise torch.OutOfMemoryError("out of memory")
+
+    return Once()
+
+
+def stepped(
+    monkeypatch: pytest.MonkeyPatch, stage: str, job: GenerateJob, **smaller: Any
+) -> tuple[JobResult, Tensor]:
+    """A job whose memory ends in a stage, and which has one smaller plan."""
+    plans = (PLAN, msgspec.structs.replace(PLAN, **smaller))
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "plans_of", lambda *_: plans)
+        result = Generator(Resident(1 << 30)).run(job, CPU, ends_once(stage))
+    return result, load_file(job.latents)["latents"]
+
+
 def test_want_of_memory_is_no_end(
     generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = []
-
-    class Curious(Silent):
-        """Looks at the picture of the second step, and there the memory ends."""
-
-        def preview(self, label: str, picture: Any) -> None:
-            steps.append(0)
-            if len(steps) == 2:
-                raise torch.OutOfMemoryError("out of memory")
-
-    monkeypatch.setattr(generate, "smaller", lambda way, _: replace(way, swapped=4))
+    """A smaller plan that changes no pixel goes on where memory ended."""
     job = job_of(weights, tmp_path, **with_values({"steps": 4}))
-    result = generator.run(job, CPU, Curious())
-    assert any("went on with 4 of 8 blocks" in note for note in result.notes)
+    result, found = stepped(monkeypatch, "denoise", job, block_swap=4)
+    assert "Not enough memory: went on with 4 blocks swapped." in result.notes
     assert any("Went on after step 2 of 4" in note for note in result.notes)
     assert result.made == 4
-    found = load_file(job.latents)["latents"]
     whole = job_of(weights, tmp_path, cache=str(tmp_path / "other"), values={"steps": 4})
     torch.testing.assert_close(found, made(generator, whole)[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_smaller_plan_of_other_pixels_begins_anew(
+    generator: Generator, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(weights, tmp_path, **with_values({"steps": 4}))
+    kind = "fp8_e4m3fn_scaled"
+    result, found = stepped(monkeypatch, "denoise", job, quantization=kind)
+    assert "Not enough memory: began anew with 8-bit weights." in result.notes
+    assert result.made == 2 + 4
+    narrow = job_of(
+        weights, tmp_path, cache=str(tmp_path / "other"), values={"steps": 4, "quantization": kind}
+    )
+    torch.testing.assert_close(found, made(generator, narrow)[1])
+    # What was made by the better plan is kept under its own recipe.
+    again, _ = made(generator, job)
+    assert any("Went on after step 2 of 4" in note for note in again.notes)
+
+
+def test_latents_outlive_want_of_memory_in_decoding(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the next plan would do to the denoising, it is over."""
+    job = job_of(weights, tmp_path, **with_values({"steps": 4}))
+    smaller: dict[str, Any] = {"quantization": "fp8_e5m2", "vae_tile": (272, 272)}
+    result, _ = stepped(monkeypatch, "decode", job, **smaller)
+    assert result.notes[-1] == "Not enough memory: went on with the VAE in tiles."
+    assert result.made == 4
+    with pytest.raises(OutOfMemory):
+        stepped(monkeypatch, "decode", job, quantization="fp8_e5m2")
 
 
 def test_what_is_kept_reads_back_the_same() -> None:

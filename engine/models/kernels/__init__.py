@@ -12,8 +12,11 @@ OLDEST = (8, 0)
 def unavailable(device: torch.device) -> str:
     """Why Triton kernels cannot run on `device`, to be read on; empty if they can.
 
-    What a trial found is kept for the life of the process.
+    What a trial found is kept for the life of the process. In code that torch compiles they are
+    left out: it makes kernels of the plain paths.
     """
+    if torch.compiler.is_compiling():
+        return "the code is compiled by torch"
     index = device.index
     if index is None and device.type == "cuda":
         index = torch.cuda.current_device()

@@ -164,7 +164,7 @@ class Block(nn.Module):
         y = add_norm_(x, y, gate1, weight, bias, self.norm3.eps, dtype)
         y = self.cross_attn(y, keys)
         scale2 = 1 + scale2
-        for batch, tokens, part in pieces(x, runs.shape[1]):
+        for batch, tokens, part in pieces(x, runs.shape[1], is_wide=True):
             clips = slice(None) if len(runs) == 1 else batch
             times, plus, gate = (of[clips, part] for of in (scale2, shift2, gate2))
             some = x[batch, tokens]

@@ -6,6 +6,7 @@ the image encoder. Wan 2.2 has two transformers, for high noise and then for low
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from engine.errors import WeightsError
 from engine.models.eight_bits import eight_bits, load_eight_bits
-from engine.models.lora import LoraUse, read_lora, shapes_of
+from engine.models.lora import Lora, LoraUse, read_lora, shapes_of
+from engine.models.resident import Key, key_of
 from engine.models.text.prompts import TextEncoder
 from engine.models.text.tokens import Tokenizer, find_tokenizer
 from engine.models.text.umt5 import UMT5
@@ -201,14 +203,25 @@ def load_diffusion(
 
 def lora_uses(chosen: Sequence[LoraFile], config: TransformerConfig) -> list[LoraUse]:
     """LoRAs for a transformer of these sizes. Raises WeightsError for one that does not fit."""
-    if not chosen:
-        return []
+    try:
+        keys = [key_of([one.path], None, "cpu") for one in chosen]
+    except OSError as error:
+        raise WeightsError(
+            f"{error.filename} cannot be read: {error.strerror}.", "Is the file still there?"
+        ) from error
+    return [
+        LoraUse(_lora(key, config), one.strength, one.blocks)
+        for one, key in zip(chosen, keys, strict=True)
+    ]
+
+
+@lru_cache(maxsize=16)
+def _lora(key: Key, config: TransformerConfig) -> Lora:
+    """Read and matched once, as long as the file is not changed; its values stay in the file."""
+    path = Path(key.files[0][0])
     with torch.device("meta"):
         shapes = shapes_of(Transformer(config))
-    return [
-        LoraUse(read_lora(read_tensors(one.path), shapes, one.path.name), one.strength, one.blocks)
-        for one in chosen
-    ]
+    return read_lora(read_tensors(path), shapes, path.name)
 
 
 def load_text(

@@ -27,13 +27,19 @@ class Piece(NamedTuple):
     runs: slice
 
 
-def pieces(x: Tensor, runs: int) -> Iterator[Piece]:
-    """All tokens in pieces that lie together in memory, and in whole runs or in the only one."""
+def pieces(x: Tensor, runs: int, is_wide: bool = False) -> Iterator[Piece]:
+    """All tokens in pieces that lie together in memory, and in whole runs or in the only one.
+
+    In compiled code they are one piece, as it holds nothing between its steps; but for `is_wide`,
+    of products of matrices.
+    """
     batch, tokens = x.shape[:2]
-    assert tokens % runs == 0, (tokens, runs)
-    if batch * tokens <= TOKENS_AT_ONCE:
-        yield Piece(slice(0, batch), slice(0, tokens), slice(0, runs))
+    is_one = batch * tokens <= TOKENS_AT_ONCE
+    if is_one or (torch.compiler.is_compiling() and not is_wide):
+        # No numbers: what is compiled for one size would hold them.
+        yield Piece(slice(None), slice(None), slice(0, runs))
         return
+    assert tokens % runs == 0, (tokens, runs)
     length = tokens // runs
     at_once = TOKENS_AT_ONCE if runs == 1 else max(1, TOKENS_AT_ONCE // length) * length
     for clip in range(batch):

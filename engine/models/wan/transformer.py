@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from engine.errors import EngineError
 from engine.models.attention import mended
+from engine.models.stages import on_device
 from engine.models.wan.block import Block, Keys, Pass
 from engine.models.wan.config import TransformerConfig
 from engine.models.wan.embeddings import Head, ImageEmbedding, PatchEmbedding, TimeEmbedding
@@ -34,12 +35,21 @@ class Condition:
     keys: dict[int, Keys] | None = None
 
 
+Run = Callable[..., Tensor]  # a module and what it is called with
+
+
+def called(module: nn.Module, *inputs: object) -> Tensor:
+    """The module's result, by its own code."""
+    return cast(Tensor, module(*inputs))
+
+
 class Transformer(TimeEmbedding):
     """Velocity (noise minus clean) of noisy latents.
 
     `dtype` is what large matrices and attention run in, and must be that of their weights.
     `residual_dtype`, what the sum beside the blocks is kept in, is float32 as published; as `dtype`
     it takes half the memory, at some loss. `attention_mode` is one of `engine.models.attention`.
+    `run` calls the blocks, and may do it by compiled code; `run_around`, what lies around them.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -48,6 +58,8 @@ class Transformer(TimeEmbedding):
         self.dtype = torch.float32
         self.residual_dtype = torch.float32
         self.attention_mode = "sdpa"
+        self.run: Run = called
+        self.run_around: Run = called
         dim = config.dim
         self.patch_embedding = PatchEmbedding(config.in_dim, dim, config.patch, config.patch)
         self.text_embedding = nn.Sequential(
@@ -71,12 +83,15 @@ class Transformer(TimeEmbedding):
             raise EngineError(
                 f"The prompt has {longest} tokens, and the model takes {length}.", "Shorten it."
             )
+        # Both may wait elsewhere: they are needed for this moment only.
         padded = [F.pad(text, (0, 0, 0, length - len(text))) for text in texts]
         device = self.patch_embedding.weight.device
-        text = self.text_embedding(torch.stack(padded).to(device, self.dtype))
+        with on_device(self.text_embedding, device) as embedding:
+            text = embedding(torch.stack(padded).to(device, self.dtype))
         tokens = None
         if image is not None and self.config.image_dim:
-            tokens = self.img_emb(image.to(device)).to(self.dtype).expand(len(texts), -1, -1)
+            with on_device(self.img_emb, device) as embed:
+                tokens = embed(image.to(device)).to(self.dtype).expand(len(texts), -1, -1)
         return Condition(text, tokens, {} if keeps_keys else None)
 
     def forward(
@@ -155,7 +170,7 @@ class Transformer(TimeEmbedding):
             x = mended(self._run(x, shared, condition, chosen, on_block), mode, again)
             if before is not None:
                 state = replace(state, residual=(x - before).to(self.dtype))
-        patches: Tensor = self.head(x, time)
+        patches = self.run_around(self.head, x, time)
         t, h, w = self.config.patch
         pattern = "b (f y x) (u p q c) -> b c (f u) (y p) (x q)"
         f, rows, columns = grid
@@ -180,7 +195,7 @@ class Transformer(TimeEmbedding):
                 "Choose a width and height that are multiples of 16.",
             )
         grid = Grid(*(size // side for size, side in zip(sizes, patch, strict=True)))
-        x: Tensor = self.patch_embedding(latents).to(self.residual_dtype)
+        x = self.run_around(self.patch_embedding, latents).to(self.residual_dtype)
         return x.expand(batch, -1, -1).contiguous(), grid
 
     def _run(
@@ -194,13 +209,13 @@ class Transformer(TimeEmbedding):
         """Through the blocks, as they are given."""
         kept = condition.keys
         for index, module in enumerate(blocks):
-            block = cast(Block, module)  # or what stands for one, compiled for example
+            block = cast(Block, module)
             keys = None if kept is None else kept.get(index)
             if keys is None:
                 keys = block.cross_attn.keys(condition.text, condition.image)
             if kept is not None:
                 kept[index] = keys
-            x = block(x, shared, keys)
+            x = self.run(block, x, shared, keys)
             if on_block is not None:
                 on_block()
         return x

@@ -89,7 +89,6 @@ def job_of(chosen: argparse.Namespace, mode: Mode, models: ModelFiles) -> Genera
         seed=chosen.seed,
         first=_picture(chosen.image),
         last=_picture(chosen.last),
-        overlap=chosen.overlap,
         video=_clip(chosen.video),
         values=values,
         guidance=guidance,

@@ -152,7 +152,8 @@ def chosen_values(
     usual = resolved({}, mode_of(form), family, *size_of(form))
     given = form.values if values is None else values
     run = RUN | OF_PAIRS if is_pair(family) else RUN
-    given = {name: value for name, value in given.items() if name in run or name not in OF_PAIRS}
+    idle = (OF_PAIRS if form.tab == PICTURE else OF_PAIRS | {"lead_in"}) - run
+    given = {name: value for name, value in given.items() if name not in idle}
     return {name: value for name, value in given.items() if name in run or value != usual.get(name)}
 
 
@@ -180,6 +181,11 @@ def has_means(form: Form) -> bool:
     return without_means(form).values != form.values
 
 
+def lead_in(form: Form) -> int:
+    """Frames of a film that lead on, and are not in the result."""
+    return int(form.values.get("lead_in", 0))
+
+
 def fault_of(form: Form) -> str:
     """Why the form makes nothing, "" where it does."""
     if not form.prompt.strip():
@@ -188,6 +194,8 @@ def fault_of(form: Form) -> str:
         return "Give the first frame."
     if form.tab != STILL and not wan_rules.is_good_length(form.frames):
         return "Length is 4n + 1 frames."
+    if mode_of(form) in (Mode.IMAGE, Mode.ENDS) and form.frames <= lead_in(form):
+        return "The lead-in leaves no frame to make."
     if form.width and not wan_rules.is_good_size(form.width, form.height):
         return "Sides are multiples of 16."
     return ""

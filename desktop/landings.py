@@ -107,7 +107,7 @@ def promised_asset(job: GenerateJob) -> Asset:
     """The medium that a job will have made."""
     path = Path(job.output)
     is_still = job.mode is Mode.STILL
-    frames = 1 if is_still else job.frames
+    frames = 1 if is_still else max(1, job.frames - int(job.values.get("lead_in", 0)))
     rate = Fraction(1) if is_still else job.rate
     video = VideoFacts(job.width, job.height, rate, frames, "h264", "yuv420p")
     length = ZERO if is_still else frames / rate

@@ -234,13 +234,6 @@ def _generate_options(to: argparse.ArgumentParser) -> None:
     to.add_argument("--prompt", default="", metavar="TEXT", help="what is to be seen")
     to.add_argument("--negative", metavar="TEXT", help="what is not to be seen")
     to.add_argument("--image", type=still_of, metavar="FILE[@T]", help="the first picture")
-    to.add_argument(
-        "--overlap",
-        type=whole_number(0, 80),
-        default=0,
-        metavar="N",
-        help="go on from the film of --image: N frames up to it lead on and are left out",
-    )
     to.add_argument("--last", type=still_of, metavar="FILE[@T]", help="the last picture")
     to.add_argument("--video", type=clip_of, metavar="FILE[@IN-OUT]", help="a clip to repaint")
     to.add_argument("--strength", type=per_cent, metavar="P", help="of the repainting, 0 to 100")

@@ -138,10 +138,9 @@ class GenerateJob(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
     """Makes a clip or a picture from words, pictures or another clip, into the file `output`.
 
     `negative`: None for the usual one. `width`: 0 for a size shaped as what is given, of `area`
-    pixels. `overlap`: frames up to `first`, of its film, that the clip begins with; the file goes
-    on after them. `values`: parameters (engine.generation) that are not as published. `guidance`:
-    one for each step, in place of the parameter; `timesteps`: a distilled model's own. `samples`: a
-    file of latents to go on from, or of noise; `latents`: where those that were made are written.
+    pixels. `values`: parameters (engine.generation) that are not as published. `guidance`: one for
+    each step, in place of the parameter; `timesteps`: a distilled model's own. `samples`: a file of
+    latents to go on from, or of noise; `latents`: where those that were made are written.
     """
 
     id: str = msgspec.field(default_factory=new_id)
@@ -158,7 +157,6 @@ class GenerateJob(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
     seed: int = 0
     first: SourcePicture | None = None
     last: SourcePicture | None = None
-    overlap: int = 0
     video: SourceClip | None = None
     values: dict[str, Value] = {}
     guidance: tuple[float, ...] = ()

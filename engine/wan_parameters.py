@@ -256,6 +256,16 @@ PARAMETERS: tuple[Parameter, ...] = (
         ("stretch", "Stretch"),
         advanced=True,
     ),
+    integer(
+        "lead_in",
+        "Lead-in",
+        0,
+        0,
+        80,
+        "Frames of its film up to the first picture that lead on; the result goes on after them.",
+        unit="frames",
+        advanced=True,
+    ),
     flag(
         "colour_match",
         "Colour match",

@@ -83,6 +83,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "clip_strength",
             "clip_last_strength",
             "noise_aug_strength",
+            "lead_in",
+            "colour_match",
         ),
     ),
     ("Windows", ("fuse_method", "riflex_freq_index")),

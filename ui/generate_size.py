@@ -228,6 +228,7 @@ class SizeRows(QWidget):
         _labelled(both.right, "Variations", count, self)
         both.left.addStretch(1)
         outer.addWidget(both)
+        self._lead_in = 0  # frames that are shown to the model and not in the result
         self._faults = {"size": Fault(self), "frames": Fault(self)}
         for name, fault in self._faults.items():
             outer.addWidget(fault)
@@ -253,6 +254,7 @@ class SizeRows(QWidget):
         for widget in (self._frames, self._seconds, self._length_label):
             widget.setVisible(not is_still)
         self._check_size(self._size.size_given())
+        self._lead_in = int(form.values.get("lead_in", 0)) if form.tab == PICTURE else 0
         self._check_frames(None if is_still else self._frames.number(), is_still)
 
     def is_good(self) -> bool:
@@ -310,9 +312,12 @@ class SizeRows(QWidget):
         elif not wan_rules.is_good_length(frames):
             why = "Length is 4n + 1 frames."
             offers = [wan_rules.shorter_length(frames), wan_rules.longer_length(frames)]
+        elif frames <= self._lead_in:
+            why = f"The lead-in has {self._lead_in} frames: choose more."
+            offers = [wan_rules.longer_length(self._lead_in + 1)]
         self._frames.set_wrong(why)
         self._faults["frames"].show_fault(why, [(str(one), (one,)) for one in offers])
-        seconds = (frames or 0) / wan_rules.RATE
+        seconds = max(0, (frames or 0) - self._lead_in) / wan_rules.RATE
         shown = f"{seconds:.1f}" if seconds < 100 else f"{seconds:.0f}"
         self._seconds.set_text(f"{shown} s, {wan_rules.RATE} fps" if frames else "")
 

@@ -42,6 +42,8 @@ OPEN_ENDS: Mapping[str, Value] = {
     name: parameter(name).default
     for name in ("context_schedule", "context_frames", "context_overlap")
 }
+LEAD_IN = 5  # frames of a clip that its continuation is shown: two latent frames of motion
+LEAD_IN = 5  # frames of a clip that its continuation is shown: two latent frames of motion
 REST_MS = 60  # until the panel shows what has changed around it
 
 
@@ -186,6 +188,8 @@ class GeneratePresenter(QObject):
         self.form = form
         if name in ("to_media", "tab", FIRST):
             self._place = None
+        if name == FIRST:
+            self.form = self._leading(0)
         if name == "to_media":
             self._parts.settings.change(generate_to_media=form.to_media)
         self.show()
@@ -239,8 +243,15 @@ class GeneratePresenter(QObject):
             return
         sequence = self._parts.editor.sequence.id
         self._place = Landing(sequence=sequence, at=chosen[1].end)
-        self.form = replace(self.form, tab=PICTURE, first=given, last=None, looped=False)
+        form = self._leading(LEAD_IN if given.time > 0 else 1)  # of a still no more than one
+        self.form = replace(form, tab=PICTURE, first=given, last=None, looped=False)
         self.show()
+
+    def _leading(self, frames: int) -> Form:
+        """The form with so many frames of a film that lead on."""
+        if not self.form.values:
+            return self.form
+        return replace(self.form, values={**self.form.values, "lead_in": frames})
 
     def _fill_gap(self) -> None:
         """Leads from one neighbour of the gap to the other, as long as the gap."""
@@ -256,7 +267,7 @@ class GeneratePresenter(QObject):
         self._place = Landing(sequence=sequence, at=left.end, track=track, room=room)
         frames = min(wan_rules.length_of_time(room), 5001)
         self.form = replace(
-            self.form, tab=PICTURE, first=first, last=last, frames=frames, looped=False
+            self._leading(0), tab=PICTURE, first=first, last=last, frames=frames, looped=False
         )
         self.show()
 

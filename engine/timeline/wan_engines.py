@@ -28,7 +28,7 @@ _OF_PICTURES = (
     *("start_latent_strength", "end_latent_strength", "noise_aug_strength"),
     *("clip_strength", "clip_last_strength", "clip_crop"),
 )
-_OF_FILES = ("fit", "crf", "start_step", "end_step", "colour_match")
+_OF_FILES = ("fit", "crf", "start_step", "end_step", "lead_in", "colour_match")
 _OF_PAIRS = ("cfg_low", "boundary")
 _OF_LAST = ("end_latent_strength", "clip_last_strength")
 

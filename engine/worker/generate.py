@@ -218,7 +218,7 @@ class WanWork:
     @property
     def frames_written(self) -> int:
         """Without those that the clip has in common with another."""
-        return self.shape.frames - self._job.overlap
+        return self.shape.frames - int(self.values["lead_in"])
 
     def _fit_samples(self) -> None:
         """Latents that hold noise go on at the step that begins with as much."""
@@ -358,11 +358,11 @@ class WanWork:
         film = Film(job.rate, int(self.values["crf"]), self._metadata())
         size = self.ask.width, self.ask.height
         with closing(self.frames(found, report)) as chunks:
-            write_result(path, size, self._without_overlap(chunks), film)
+            write_result(path, size, self._without_lead(chunks), film)
 
-    def _without_overlap(self, chunks: Iterator[Tensor]) -> Iterator[Tensor]:
+    def _without_lead(self, chunks: Iterator[Tensor]) -> Iterator[Tensor]:
         """Of a clip that goes on from another only what is new, its colours met."""
-        if not self._job.overlap:
+        if not self.values["lead_in"]:
             return chunks
         size = self.ask.width, self.ask.height
         first = self._inputs.first(size, self._is_cut)
@@ -442,11 +442,12 @@ def _check_given(job: GenerateJob, inputs: Inputs) -> None:
     is_there, what = needs.get(job.mode, (True, ""))
     if not is_there:
         raise EffectError(f"{job.title} needs {what}.", "Choose one.")
-    if job.overlap and not inputs.has_first:
+    lead = int(job.values.get("lead_in", 0))
+    if lead and not inputs.has_first:
         raise EffectError(f"{job.title} has no film to go on from.", "Give a first picture.")
-    if job.overlap >= job.frames:
+    if lead >= job.frames:
         raise EffectError(
-            f"An overlap of {job.overlap} frames leaves none of {job.frames} to make.",
+            f"A lead-in of {lead} frames leaves none of {job.frames} to make.",
             "Choose fewer, or a longer clip.",
         )
 

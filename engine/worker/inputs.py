@@ -51,6 +51,7 @@ class FileInputs:
         self.has_first = job.first is not None
         self.has_last = job.last is not None
         self.has_clip = job.video is not None
+        self._lead_in = int(job.values.get("lead_in", 0))
 
     def size(self) -> Size | None:
         source = self._job.video or self._job.first
@@ -68,11 +69,11 @@ class FileInputs:
 
     def lead(self, size: Size, is_cut: bool) -> Tensor | None:
         job = self._job
-        if job.first is None or job.overlap < 2:
+        if job.first is None or self._lead_in < 2:
             return None
         shown = [
             msgspec.structs.replace(job.first, time=max(ZERO, job.first.time - back / job.rate))
-            for back in reversed(range(job.overlap))
+            for back in reversed(range(self._lead_in))
         ]
         return torch.stack([picture_of(one, size, is_cut) for one in shown], dim=1)
 
@@ -83,8 +84,7 @@ class FileInputs:
     def identity(self) -> list[Any]:
         job = self._job
         sources = [one.path for one in (job.first, job.last, job.video) if one is not None]
-        given = [job.first, job.last, job.video, job.overlap]
-        return [[fingerprint(Path(path)) for path in sources], *given]
+        return [[fingerprint(Path(path)) for path in sources], job.first, job.last, job.video]
 
 
 def _shown(source: SourcePicture | None, size: Size, is_cut: bool) -> Tensor | None:

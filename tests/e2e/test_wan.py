@@ -214,29 +214,27 @@ def test_a_clip_goes_on_from_another(
     gpu: tuple[WorkerClient, Events], weights: Path, media: Path, tmp_path: Path
 ) -> None:
     first = SourcePicture(path=str(media / "clip.mp4"), time=Fraction(1))
-    made = {}
-    for overlap in (0, 1, 5):
-        out = tmp_path / f"{overlap}.mkv"
-        more: dict[str, Any] = {"mode": Mode.IMAGE, "first": first, "overlap": overlap}
-        result = done(gpu, job_of(weights, "i2v", tmp_path, **more, output=str(out)))
-        assert result.frames == 9 - overlap
-        assert result.duration == Fraction(9 - overlap, 16)
-        made[overlap] = pictures(out)
-        assert len(made[overlap]) == 9 - overlap
+    more: dict[str, Any] = {"mode": Mode.IMAGE, "first": first}
+
+    def made(name: str, **values: Any) -> list[Any]:
+        out = tmp_path / f"{name}.mkv"
+        job = job_of(
+            weights, "i2v", tmp_path, **more, output=str(out), values={"steps": 2, **values}
+        )
+        result = done(gpu, job)
+        found = pictures(out)
+        assert result.frames == len(found) == 9 - values.get("lead_in", 0)
+        assert result.duration == Fraction(len(found), 16)
+        return found
+
+    whole = made("whole")
     # One frame that leads on is what any first picture is; but its colours are met.
-    more = {"mode": Mode.IMAGE, "first": first, "overlap": 1}
-    plain = job_of(
-        weights,
-        "i2v",
-        tmp_path,
-        **more,
-        output=str(tmp_path / "plain.mkv"),
-        values={"steps": 2, "colour_match": False},
-    )
-    done(gpu, plain)
-    assert np.array_equal(pictures(tmp_path / "plain.mkv"), made[0][1:])
-    assert not np.array_equal(made[1], made[0][1:])
-    failed = refused(gpu, job_of(weights, "i2v", tmp_path, **(more | {"overlap": 9})))
+    assert np.array_equal(made("plain", lead_in=1, colour_match=False), whole[1:])
+    assert not np.array_equal(made("one", lead_in=1), whole[1:])
+    # Of several each counts: the motion goes on.
+    five = made("five", lead_in=5, colour_match=False)
+    assert not np.array_equal(five, whole[5:])
+    failed = refused(gpu, job_of(weights, "i2v", tmp_path, **more, values={"lead_in": 9}))
     assert "leaves none of 9" in failed.message
 
 

@@ -222,6 +222,10 @@ def test_pictures_from_the_playhead_loop_and_extend(app: App, qtbot: QtBot, tmp_
     assert last.time == clip.source.end - Fraction(1, 25)
     assert app.generate._place is not None
     assert app.generate._place.at == clip.end
+    assert app.generate.form.values["lead_in"] == 5
+    assert panel.size_rows._seconds.text() == "4.8 s, 16 fps"
+    panel.slots["first"]._link.click()
+    assert app.generate.form.values["lead_in"] == 0
 
 
 def test_a_file_dropped_on_a_slot_goes_into_media_too(

@@ -7,208 +7,119 @@ then every `config.period` frames make one. Video is -1..1; latents are normalis
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import pairwise
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from engine.errors import EffectError
 from engine.models.wan.config import VaeConfig
-
-Cache: TypeAlias = list[Tensor]  # emptied by the next chunk, so that old and new are never both
-
-
-class Carry:
-    """Hands the layers what they kept of the chunk before, in their order, and collects anew."""
-
-    def __init__(self, cache: Cache | None) -> None:
-        self.is_first = cache is None
-        self.kept: Cache = []
-        self._before = cache or []
-
-    def take(self) -> Tensor:
-        """What this layer kept of the chunk before; nothing else holds it then."""
-        return self._before.pop(0)
-
-    def by_frames(self, frames: Tensor, code: Callable[[Tensor, "Carry"], Tensor]) -> Tensor:
-        """The results of `code` for frames (B, C, T, H, W), one after another and joined.
-
-        To be the last that is done with what was kept, as it all goes to the first frame.
-        """
-        before: Cache | None = None if self.is_first else self._before
-        out: list[Tensor] = []
-        for frame in torch.split(frames, 1, dim=2):
-            part = Carry(before)
-            out.append(code(frame, part))
-            before = part.kept
-        self.kept += before or []
-        return torch.cat(out, dim=2)
-
-    def keep(self, frames: Tensor) -> None:
-        """Copied, so that a cache does not hold on to the whole chunk."""
-        self.kept.append(frames.clone())
-
-
-class CausalConv(nn.Conv3d):
-    """A convolution whose padding in time is the past alone: zeros before the first frame."""
-
-    def __init__(self, dim_in: int, dim_out: int, kernel: int) -> None:
-        super().__init__(dim_in, dim_out, kernel, padding=(0, kernel // 2, kernel // 2))
-        self.past = kernel - 1
-
-    def forward(self, x: Tensor, carry: Carry) -> Tensor:  # type: ignore[override]
-        """x: (B, C, T, H, W); any T."""
-        if self.past:
-            before = _zeros(x, self.past) if carry.is_first else carry.take()
-            x = torch.cat([before, x], dim=2)
-            del before
-            carry.keep(x[:, :, -self.past :])
-        return _convolved(self, x)
-
-
-class ChannelNorm(nn.Module):
-    """Each pixel's channels divided by their root mean square, times gamma; no mean, no bias."""
-
-    def __init__(self, dim: int, axes: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(dim, *[1] * axes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, ...); the length over C is summed in float32 at least."""
-        wide = torch.promote_types(x.dtype, torch.float32)
-        length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide).clamp_min(1e-12)
-        gain: Tensor = x.shape[1] ** 0.5 / length
-        return (x * gain.to(x.dtype)).mul_(self.gamma)
-
-
-class ResidualBlock(nn.Module):
-    """Twice norm, SiLU, causal convolution, beside a shortcut."""
-
-    def __init__(self, dim_in: int, dim_out: int) -> None:
-        super().__init__()
-        self.residual = nn.ModuleDict(
-            {
-                "0": ChannelNorm(dim_in, 3),
-                "2": CausalConv(dim_in, dim_out, 3),
-                "3": ChannelNorm(dim_out, 3),
-                "6": CausalConv(dim_out, dim_out, 3),
-            }
-        )
-        self.shortcut = CausalConv(dim_in, dim_out, 1) if dim_in != dim_out else None
-
-    def forward(self, x: Tensor, carry: Carry) -> Tensor:
-        """x: (B, C, T, H, W)."""
-        y = self.residual["2"](F.silu(self.residual["0"](x), inplace=True), carry)
-        y = self.residual["6"](F.silu(self.residual["3"](y), inplace=True), carry)
-        out: Tensor = y.add_(x if self.shortcut is None else self.shortcut(x, carry))
-        return out
-
-
-class FrameAttention(nn.Module):
-    """One head over all pixels of a frame."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(dim, 2)
-        self.to_qkv = nn.Conv2d(dim, 3 * dim, 1)
-        self.proj = nn.Conv2d(dim, dim, 1)
-
-    def forward(self, x: Tensor, carry: Carry) -> Tensor:
-        """x: (B, C, T, H, W); frame by frame, as scores of full frames are large."""
-        return torch.stack([frame + self._attend(frame) for frame in x.unbind(2)], dim=2)
-
-    def _attend(self, frame: Tensor) -> Tensor:
-        qkv = self.to_qkv(self.norm(frame))
-        q, k, v = rearrange(qkv, "b (three c) h w -> three b 1 (h w) c", three=3)
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        mixed = rearrange(mixed, "b 1 (h w) c -> b c h w", h=frame.shape[-2])
-        out: Tensor = self.proj(mixed)
-        return out
-
-
-class Downsample(nn.Module):
-    """Halves height and width, then time where `temporal`."""
-
-    def __init__(self, dim: int, temporal: bool) -> None:
-        super().__init__()
-        self.resample = nn.ModuleDict({"1": nn.Conv2d(dim, dim, 3, stride=2)})
-        self.time_conv = nn.Conv3d(dim, dim, (3, 1, 1), stride=(2, 1, 1)) if temporal else None
-
-    def forward(self, x: Tensor, carry: Carry) -> Tensor:
-        """x: (B, C, T, H, W), T even after the first frame; the first frame stays one."""
-        frames = rearrange(x, "b c t h w -> (b t) c h w")
-        frames = self.resample["1"](F.pad(frames, (0, 1, 0, 1)))  # right and bottom only
-        x = rearrange(frames, "(b t) c h w -> b c t h w", b=x.shape[0])
-        if self.time_conv is None:
-            return x
-        if carry.is_first:
-            carry.keep(x[:, :, -1:])
-            first = x[:, :, :1]
-            return torch.cat([first, self.time_conv(x)], dim=2) if x.shape[2] > 1 else first
-        x = torch.cat([carry.take(), x], dim=2)
-        carry.keep(x[:, :, -1:])
-        out: Tensor = self.time_conv(x)
-        return out
-
-
-class Upsample(nn.Module):
-    """Doubles time where `temporal`, then height and width, and halves the channels."""
-
-    def __init__(self, dim: int, temporal: bool) -> None:
-        super().__init__()
-        self.resample = nn.ModuleDict({"1": nn.Conv2d(dim, dim // 2, 3, padding=1)})
-        self.time_conv = nn.Conv3d(dim, 2 * dim, (3, 1, 1)) if temporal else None
-
-    def forward(self, x: Tensor, carry: Carry) -> Tensor:
-        """x: (B, C, T, H, W); the first frame stays one, and what follows does not see it."""
-        if self.time_conv is not None:
-            x = self._double(x, carry, self.time_conv)
-        frames = rearrange(x, "b c t h w -> (b t) c h w")
-        frames = self.resample["1"](F.interpolate(frames, scale_factor=2.0, mode="nearest"))
-        out: Tensor = rearrange(frames, "(b t) c h w -> b c t h w", b=x.shape[0])
-        return out
-
-    @staticmethod
-    def _double(x: Tensor, carry: Carry, conv: nn.Conv3d) -> Tensor:
-        first = x[:, :, :1] if carry.is_first else x[:, :, :0]
-        before = _zeros(x, 2) if carry.is_first else carry.take()
-        window = torch.cat([before, x[:, :, first.shape[2] :]], dim=2)
-        carry.keep(window[:, :, -2:])
-        if window.shape[2] == 2:
-            return first
-        pairs = rearrange(_convolved(conv, window), "b (two c) t h w -> b c (t two) h w", two=2)
-        return torch.cat([first, pairs], dim=2)
+from engine.models.wan.vae_layers import (
+    DEPTH,
+    Cache,
+    CausalConv,
+    ChannelNorm,
+    Downsample,
+    Frame,
+    FrameAttention,
+    Memory,
+    ResidualBlock,
+    Upsample,
+    mixed,
+    normed_conv,
+)
 
 
 class Encoder(nn.Module):
-    """Pixels to twice z_dim channels of a cell."""
+    """Pixels to twice z_dim channels of a cell.
+
+    Where a clip stands still, what its first stages make becomes the same again and again: it is
+    made once, which is most of the work for a picture before grey.
+    """
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
         widths = [config.dim * m for m in config.dim_mult]
+        self.conv1 = CausalConv(3, config.dim)
         layers: list[nn.Module] = []
+        # Those up to the next halving; the first time that is halved ends the first ones.
+        self._stages: list[list[nn.Module]] = []
+        self._first = [*config.temporal_downsample[:-1], True].index(True) + 1
         dim = config.dim
         for stage, width in enumerate(widths):
+            made: list[nn.Module] = []
             for _ in range(config.num_res_blocks):
-                layers.append(ResidualBlock(dim, width))
+                made.append(ResidualBlock(dim, width))
                 dim = width
             if stage < len(config.temporal_downsample):
-                layers.append(Downsample(dim, config.temporal_downsample[stage]))
-        self.conv1 = CausalConv(3, config.dim, 3)
+                made.append(Downsample(dim, config.temporal_downsample[stage]))
+            layers += made
+            self._stages.append(made)
+        self._period = config.period
         self.downsamples = nn.ModuleList(layers)
         self.middle = _middle(dim)
         self.head = _head(dim, 2 * config.z_dim)
 
-    def forward(self, x: Tensor, carry: Carry) -> Tensor:
-        """x: (B, 3, F, H, W)."""
-        x = self.conv1(x, carry)
-        for layer in [*self.downsamples, *self.middle]:
-            x = layer(x, carry)
-        out: Tensor = self.head["2"](F.silu(self.head["0"](x)), carry)
-        return out
+    def forward(self, frames: list[Tensor], repeats: list[bool], memory: Memory) -> Tensor:
+        """The next cells (B, h, w, 2 Z), of the frames of one latent frame; the list is emptied.
+
+        frames: each (B, H, W, 3); repeats: as the method of that name tells. What is remembered in
+        numbers is how many latent frames there were, and for the first stages how many of the last
+        frames were repeated.
+        """
+        seen, *runs = memory.numbers or [0] * (1 + self._first)
+        number = self._number(memory)
+        for i, stage in enumerate(self._stages[:-1]):
+            down = stage[-1]
+            assert isinstance(down, Downsample)
+            reach = 2 * _convolutions(stage) + (2 if i == 0 else 0)
+            before = memory.last(down) if number and down.time_conv is not None else None
+            made: list[Tensor] = []
+            for at in range(len(frames)):
+                frame = frames.pop(0)
+                if i < len(runs):
+                    runs[i] = min(runs[i] + 1, reach + 1) if repeats[at] else 0
+                    repeats[at] = runs[i] > reach
+                if i >= len(runs) or not repeats[at]:
+                    memory.keep(down, self._halved(i, frame, memory, number + at))
+                made.append(memory.last(down))
+            frames = made
+            if before is not None:
+                frames = down.in_pairs(made, before)
+            if down.time_conv is not None:
+                number = (number + 1) // 2
+        memory.numbers = [_counted(seen + 1), *runs]
+        x = Frame(frames.pop())
+        for layer in [*self._stages[-1], *self.middle]:
+            x = layer(x, memory, number)
+        return normed_conv(self.head["0"], self.head["2"], x, memory, number, False).tensor
+
+    def repeats(self, frames: list[Tensor], memory: Memory) -> list[bool]:
+        """Whether each of the next frames (B, H, W, 3) is the one before it."""
+        before: Tensor | None = None
+        if not memory.is_new:
+            before = memory.window(self.conv1, self._number(memory) - 1, frames[0].shape).room
+        flags = []
+        for frame in frames:
+            flags.append(frame.new_zeros(()) if before is None else (frame == before).all())
+            before = frame
+        # All together, as a device has to be awaited.
+        return [bool(flag) for flag in torch.stack([flag.bool() for flag in flags]).tolist()]
+
+    def _number(self, memory: Memory) -> int:
+        """Of the next frame of the clip."""
+        seen = memory.numbers[0] if memory.numbers else 0
+        return self._period * (seen - 1) + 1 if seen else 0
+
+    def _halved(self, stage: int, frame: Tensor, memory: Memory, number: int) -> Tensor:
+        """A frame of this number after a stage, before time is halved."""
+        x = Frame(frame) if stage else self.conv1.at_once(frame, memory, number)
+        *blocks, down = self._stages[stage]
+        for block in blocks:
+            x = block(x, memory, number)
+        made: Tensor = down(x)
+        return made
 
 
 class Decoder(nn.Module):
@@ -224,7 +135,7 @@ class Decoder(nn.Module):
         temporal = config.temporal_downsample[::-1]
         layers: list[nn.Module] = []
         dim = widths[0]
-        self.conv1 = CausalConv(config.z_dim, dim, 3)
+        self.conv1 = CausalConv(config.z_dim, dim)
         self.middle = _middle(dim)
         for stage, width in enumerate(widths):
             for _ in range(config.num_res_blocks + 1):
@@ -236,19 +147,42 @@ class Decoder(nn.Module):
         self.upsamples = nn.ModuleList(layers)
         self.head = _head(dim, 3)
 
-    def forward(self, x: Tensor, carry: Carry) -> Tensor:
-        """x: (B, Z, T, h, w)."""
-        return self._from(0, self.conv1(x, carry), carry)
+    def forward(self, cells: Tensor, memory: Memory) -> Iterator[Tensor]:
+        """The next frames (B, H, W, 3) of one latent frame, each as it is made.
 
-    def _from(self, number: int, x: Tensor, carry: Carry) -> Tensor:
-        """All layers from a number on, those of the middle counted first."""
+        cells: (B, h, w, Z).
+        """
+        memory.numbers = memory.numbers or [0]
+        seen = memory.numbers[0]
+        yield from self._from(0, self.conv1.at_once(cells, memory, seen), memory, seen)
+        memory.numbers = [_counted(seen + 1)]
+
+    def _from(self, start: int, frame: Frame, memory: Memory, number: int) -> Iterator[Tensor]:
+        """All layers from one on, those of the middle counted first."""
         layers = [*self.middle, *self.upsamples]
-        for i in range(number, len(layers)):
-            x = layers[i](x, carry)
-            if isinstance(layers[i], Upsample) and layers[i].time_conv is not None:
-                return carry.by_frames(x, partial(self._from, i + 1))
-        out: Tensor = self.head["2"](F.silu(self.head["0"](x), inplace=True), carry)
-        return out
+        for i in range(start, len(layers)):
+            layer = layers[i]
+            if not isinstance(layer, Upsample):
+                frame = layer(frame, memory, number)
+                continue
+            x = frame.tensor
+            del frame
+            if layer.time_conv is None:
+                frame = Frame(layer(x))
+                del x
+                continue
+            # The first frame stays one, and what follows does not see it.
+            window = memory.window(layer.time_conv, number - 1, x.shape)
+            if number == 0:
+                yield from self._from(i + 1, Frame(layer(x)), memory, 0)
+                return
+            window.room.copy_(x)
+            del x
+            for half in (0, 1):
+                at = 2 * number - 1 + half
+                yield from self._from(i + 1, Frame(layer(layer.in_time(window, half))), memory, at)
+            return
+        yield normed_conv(self.head["0"], self.head["2"], frame, memory, number, False).tensor
 
 
 class VaeEncoder(nn.Module):
@@ -300,11 +234,17 @@ def encode_chunk(
     config = vae.config
     assert video.shape[2] % config.period == (cache is None) % config.period, "cut frames"
     assert video.shape[3] % config.cell == video.shape[4] % config.cell == 0, "cut cells"
-    carry = Carry(cache)
-    x = vae.encoder(video.to(vae.conv1.weight.dtype), carry)
-    mu = vae.conv1(x)[:, : config.z_dim].float()
+    memory = Memory(vae.encoder, cache)
+    frames = [_channels_last(frame) for frame in video.to(vae.conv1.weight.dtype).unbind(2)]
+    repeats = vae.encoder.repeats(frames, memory)
+    cuts = [0, *range(1 if memory.is_new else config.period, len(frames), config.period)]
+    found: list[Tensor] = []
+    for start, end in pairwise([*cuts, len(frames)]):
+        cells = vae.encoder(frames[start:end], repeats[start:end], memory)
+        found.append(mixed(cells, vae.conv1)[..., : config.z_dim].permute(0, 3, 1, 2).float())
+    mu = torch.stack(found, dim=2)
     latents = (mu - _per_channel(config.mean, mu)) / _per_channel(config.std, mu)
-    return latents, carry.kept
+    return latents, memory.cache(vae.conv1.weight)
 
 
 @torch.no_grad()
@@ -316,11 +256,19 @@ def decode_chunk(
     latents: (B, Z, n, h, w), any n; F = 1 + period * (n - 1) in the first chunk (no cache), else
     period * n. The frames are float32 about -1..1, not clamped. A given cache is emptied.
     """
-    carry = Carry(cache)
+    config = vae.config
+    memory = Memory(vae.decoder, cache)
     z = latents.float()
-    z = z * _per_channel(vae.config.std, z) + _per_channel(vae.config.mean, z)
-    x = vae.decoder(vae.conv2(z.to(vae.conv2.weight.dtype)), carry)
-    return x.float(), carry.kept
+    z = z * _per_channel(config.std, z) + _per_channel(config.mean, z)
+    z = z.to(vae.conv2.weight.dtype)
+    (batch, _, count, height, width), cell = z.shape, config.cell
+    length = config.period * (count - memory.is_new) + memory.is_new
+    frames = latents.new_empty(batch, 3, length, height * cell, width * cell, dtype=torch.float32)
+    rooms = iter(frames.unbind(2))
+    for one in z.unbind(2):
+        for frame in vae.decoder(mixed(_channels_last(one), vae.conv2), memory):
+            next(rooms).copy_(frame.permute(0, 3, 1, 2))
+    return frames, memory.cache(vae.conv2.weight)
 
 
 @dataclass(frozen=True)
@@ -509,26 +457,27 @@ def _ramp(start: int, end: int, size: int, overlap: int, cell: int, like: Tensor
     return ramp
 
 
-def _convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
-    """conv(x), B C T H W; of as many frames as its kernel has, in two dimensions, for speed."""
-    if x.shape[2] != conv.kernel_size[0]:
-        y: Tensor = conv._conv_forward(x, conv.weight, conv.bias)
-        return y
-    flat, weight = x.flatten(1, 2), conv.weight.flatten(1, 2)  # views
-    return F.conv2d(flat, weight, conv.bias, conv.stride[1:], conv.padding[1:])[:, :, None]
-
-
 def _middle(dim: int) -> nn.ModuleList:
     return nn.ModuleList([ResidualBlock(dim, dim), FrameAttention(dim), ResidualBlock(dim, dim)])
 
 
 def _head(dim_in: int, dim_out: int) -> nn.ModuleDict:
-    return nn.ModuleDict({"0": ChannelNorm(dim_in, 3), "2": CausalConv(dim_in, dim_out, 3)})
+    return nn.ModuleDict({"0": ChannelNorm(dim_in, 3), "2": CausalConv(dim_in, dim_out)})
 
 
-def _zeros(x: Tensor, frames: int) -> Tensor:
-    """Empty past before x: (B, C, T, H, W)."""
-    return x.new_zeros(*x.shape[:2], frames, *x.shape[3:])
+def _convolutions(layers: list[nn.Module]) -> int:
+    """How many convolutions in time lie one after another."""
+    return sum(isinstance(m, CausalConv) for layer in layers for m in layer.modules())
+
+
+def _counted(number: int) -> int:
+    """A count of latent frames that stays small: the same after the first, and in turns of 3."""
+    return (number - 1) % DEPTH + 1
+
+
+def _channels_last(frame: Tensor) -> Tensor:
+    """(B, C, H, W) with its channels last, without gaps."""
+    return frame.permute(0, 2, 3, 1).contiguous()
 
 
 def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:

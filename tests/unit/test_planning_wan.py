@@ -293,9 +293,9 @@ def test_a_processor_halves_its_numbers_where_it_must() -> None:
         return ladder(SMALL, HALF, processor(size))[0].line
 
     assert line(64) == "On the CPU · about 15 h 10 min · 35.7 GB · fp32"
-    assert line(20) == "On the CPU · about 15 h 10 min · 17.8 GB · bf16"
-    assert line(17) == "On the CPU · about 15 h 10 min · 16.4 GB · fp8"
-    assert line(12) == "On the CPU · about 15 h 10 min · needs 16.4 GB, 12.0 GB free · fp8"
+    assert line(20) == "On the CPU · about 15 h 10 min · 18.2 GB · bf16"
+    assert line(17) == "On the CPU · about 15 h 10 min · 16.8 GB · fp8"
+    assert line(12) == "On the CPU · about 15 h 10 min · needs 16.8 GB, 12.0 GB free · fp8"
 
 
 # What is said

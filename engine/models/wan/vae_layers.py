@@ -50,7 +50,7 @@ class Memory:
         """
         if conv not in self._kept:
             self._kept[conv] = conv.weight.new_zeros(*shape[:3], DEPTH, _even(conv.in_channels))
-        return Window(self._kept[conv], number % DEPTH, conv.in_channels)
+        return Window(self._kept[conv], number % DEPTH, conv.in_channels, number == 0)
 
     def last(self, layer: "Downsample") -> Tensor:
         """The last frame that the layer has made."""
@@ -68,6 +68,7 @@ class Window:
     frames: Tensor
     newest: int
     channels: int  # those beyond are there for evenness only, and black
+    is_first: bool  # the newest is the first: all before is black
 
     @property
     def room(self) -> Tensor:
@@ -161,8 +162,12 @@ class CausalConv(nn.Conv3d):
     def forward(self, window: Window) -> Frame:  # type: ignore[override]
         """The frame of the newest of the window."""
         missing = -self.out_channels % EVEN
-        weight = window.turned(self._kernel(missing)).permute(0, 3, 1, 2)
-        x, size = window.frames.flatten(3), self.kernel_size[1] // 2
+        kernel, size = self._kernel(missing), self.kernel_size[1] // 2
+        if window.is_first:  # a third of the work
+            x, kernel = window.frames[:, :, :, window.newest].contiguous(), kernel[..., -1, :]
+        else:
+            x, kernel = window.frames.flatten(3), window.turned(kernel)
+        weight = kernel.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         assert self.bias is not None
         if missing:
             y = _convolved(x, weight, F.pad(self.bias, (0, missing)), padding=size)

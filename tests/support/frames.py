@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.models.wan import vae_layers
-from engine.models.wan.vae import Encoder
+from engine.models.wan.vae_halves import Encoder
 
 
 def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from engine.models.wan.config import VAE_VARIANTS, VaeConfig  # noqa: E402
 from engine.models.wan.vae import (  # noqa: E402
     DECODER_TENSORS,
     ENCODER_TENSORS,
-    Encoder,
     Tiles,
     Vae,
     VaeDecoder,
@@ -29,6 +28,7 @@ from engine.models.wan.vae import (  # noqa: E402
     encode_stream,
     spans,
 )
+from engine.models.wan.vae_halves import Encoder  # noqa: E402
 from engine.models.wan.vae_layers import Memory  # noqa: E402
 from engine.models.weights import load_strict, part, read_tensors  # noqa: E402
 from tests.golden.case import fill, read_case  # noqa: E402

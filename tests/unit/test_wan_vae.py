@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from engine.errors import EffectError, WeightsError  # noqa: E402
 from engine.models.wan.config import VAE_VARIANTS, VaeConfig  # noqa: E402
@@ -29,7 +31,7 @@ from engine.models.wan.vae import (  # noqa: E402
     spans,
 )
 from engine.models.wan.vae_halves import Encoder  # noqa: E402
-from engine.models.wan.vae_layers import Memory  # noqa: E402
+from engine.models.wan.vae_layers import Frame, Memory, ResidualBlock  # noqa: E402
 from engine.models.weights import load_strict, part, read_tensors  # noqa: E402
 from tests.golden.case import fill, read_case  # noqa: E402
 from tests.golden.registry import RUNNERS  # noqa: E402
@@ -293,3 +295,32 @@ def test_frames_that_stand_still_are_encoded_once(
     exact = encode(vae, video, chunk)
     assert [made.count(stage) for stage in (0, 1, 2)] == [53, 53, 27]
     torch.testing.assert_close(found, exact, rtol=0, atol=2e-6)  # sums in another order
+
+
+class Operations(TorchDispatchMode):
+    """The names of operations, while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_nothing_is_joined_or_laid_anew_around_a_convolution() -> None:
+    torch.manual_seed(0)
+    block = ResidualBlock(16, 16)
+    memory = Memory(block, None)
+    frames = [Frame(normal(1, 12, 20, 16)) for _ in range(4)]
+    for number, frame in enumerate(frames[:-1]):
+        block(frame, memory, number)  # arranges the weights; number 2 is next where it was
+    with Operations() as operations:
+        made = block(frames[-1], memory, 5)
+        assert made.tensor.is_contiguous()
+    assert "convolution" in operations.names
+    assert not operations.names & {"cat", "clone", "copy_", "_to_copy", "constant_pad_nd"}

@@ -146,7 +146,7 @@ def _add_norm_plainly(
         return
     wide = torch.promote_types(x.dtype, torch.float32)
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).clamp_min(1e-12)
-    torch.mul(x, (x.shape[-1] ** 0.5 / length).to(x.dtype), out=out)
+    torch.mul(x, x.shape[-1] ** 0.5 / length, out=out)
     out *= gamma
     if has_silu:
         F.silu(out, inplace=True)

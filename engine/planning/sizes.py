@@ -250,7 +250,8 @@ def decoder_bytes(config: DecoderConfig | VaeConfig, picture: Picture, element: 
     at smaller sizes. Wan's: a residual block at full size, for one frame.
     """
     if isinstance(config, VaeConfig):
-        return round(picture.pixels * element * wan_vae.decoder_work(config))
+        work = element * wan_vae.decoder_work(config) + 4 * 3 * config.period  # frames in float32
+        return round(picture.pixels * work)
     a, b, c, d = config.channels
     half = picture.pixels / 4
     waiting = picture.pixels * b / 16 + half * c + PERIOD * 3 * picture.pixels

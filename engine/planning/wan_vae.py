@@ -1,6 +1,6 @@
 """The VAE of Wan 2.1 as numbers of weights, bytes and operations, layer by layer.
 
-Both halves code one latent frame at a time, and keep what their layers need of the past.
+Both halves code frame by frame, and keep what their layers need of the past.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from engine.models.wan.config import VaeConfig
 
-PAST = 2  # frames that a convolution remembers
+DEPTH = 3  # frames that a convolution in time sees, and has room for from frame to frame
+EVEN = 8  # their channels are filled up to a multiple
 
 
 class Layer(NamedTuple):
@@ -35,31 +36,32 @@ def encoder_weights(config: VaeConfig) -> int:
 
 
 def decoder_kept(config: VaeConfig) -> float:
-    """Numbers that the decoder keeps of the latent before, per pixel."""
-    kept = [one.before * one.growth**2 for one in _decoder(config) if one.kernel in (27, 3)]
-    return PAST * sum(kept) / config.cell**2
+    """Numbers that the decoder keeps from latent to latent, per pixel."""
+    kept = sum(_window(one) for one in _decoder(config) if one.kernel in (27, 3))
+    return kept / config.cell**2
 
 
 def encoder_kept(config: VaeConfig) -> float:
-    """Numbers that the encoder keeps of the latent before, per pixel."""
-    kept = {27: PAST, 3: 1}
-    sums = [kept.get(one.kernel, 0) * one.before * one.growth**2 for one in _encoder(config)]
-    return sum(sums) / config.cell**2
+    """Numbers that the encoder keeps from latent to latent, per pixel."""
+    layers = _encoder(config)
+    kept = sum(_window(one) for one in layers if one.kernel == 27)
+    halved = sum(one.after * one.growth**2 for one in layers if one.kernel == 9)  # the last frames
+    return (kept + halved) / config.cell**2
 
 
 def decoder_work(config: VaeConfig) -> float:
     """Numbers per pixel that are there at most while decoding, beside what is kept."""
-    # A block's shortcut; what is convolved, that behind its past, what is kept of it, the result
-    frames = 1 + 1 + (PAST + 1) + 1 + 1
-    waiting = 2 * 2 / 4 + 2 * 2 / 16  # two frames each at half and at a quarter, twice as wide
-    return config.dim * (frames + waiting)
+    # Before the last blocks: a frame of half the size, twice as wide; the four phases of the larger
+    # one; that itself
+    return config.dim * (2 / 4 + 1 + 1)
 
 
 def encoder_work(config: VaeConfig, latents: int = 1) -> float:
-    """The same while so many latent frames are encoded at once."""
-    frames = config.period * latents
-    # A block's shortcut; what is convolved, that behind its past, its norm, the result
-    return config.dim * (5 * frames + PAST)
+    """The same while so many latent frames are encoded in one chunk."""
+    # After the first blocks: a frame, the same with a border; those of a latent frame, halved, of
+    # which one is kept
+    frames = 1 + 1 + (config.period - 1) / 4
+    return config.dim * frames + 3 * config.period * latents
 
 
 def decoding(config: VaeConfig, cells: float) -> float:
@@ -118,6 +120,11 @@ def _block(dim: int, width: int, growth: int, frames: int) -> list[Layer]:
         Layer(width, width, 27, growth, frames),
     ]
     return layers if dim == width else [*layers, Layer(dim, width, 1, growth, frames)]
+
+
+def _window(layer: Layer) -> int:
+    """Numbers of the frames that a convolution in time sees, as many as a latent has cells."""
+    return DEPTH * -(-layer.before // EVEN) * EVEN * layer.growth**2
 
 
 def _weights(layers: Sequence[Layer], config: VaeConfig) -> int:

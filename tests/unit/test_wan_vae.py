@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from engine.errors import EffectError, WeightsError  # noqa: E402
 from engine.models.wan.config import VAE_VARIANTS, VaeConfig  # noqa: E402
@@ -28,6 +30,8 @@ from engine.models.wan.vae import (  # noqa: E402
     encode_stream,
     spans,
 )
+from engine.models.wan.vae_halves import Encoder  # noqa: E402
+from engine.models.wan.vae_layers import Frame, Memory, ResidualBlock  # noqa: E402
 from engine.models.weights import load_strict, part, read_tensors  # noqa: E402
 from tests.golden.case import fill, read_case  # noqa: E402
 from tests.golden.registry import RUNNERS  # noqa: E402
@@ -243,10 +247,80 @@ def test_the_published_file_loads_strictly_at_full_size() -> None:
 def test_from_a_file_of_either_kind(tmp_path: Path, vae: Vae, latents: Tensor) -> None:
     from safetensors.torch import save_file
 
-    state = vae.state_dict()
+    state = {name: tensor.contiguous() for name, tensor in vae.state_dict().items()}
     torch.save(state, tmp_path / "vae.pth")
     save_file(state, tmp_path / "vae.safetensors")
     for name in ("vae.pth", "vae.safetensors"):
         halves = part(read_tensors(tmp_path / name), DECODER_TENSORS)
         again = load_strict(lambda: VaeDecoder(vae.config), halves, name)
         assert torch.equal(decode(again, latents), decode(vae, latents))
+
+
+def pictured(length: int, changed: int | None = None) -> Tensor:
+    """A picture, then grey; another picture at one place."""
+    video = torch.zeros(1, 3, length, 16, 24)
+    for at in (0, changed):
+        if at is not None:
+            video[:, :, at] = normal(3, 16, 24).clamp(-1, 1) * (1 if at else -1)
+    return video
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+@pytest.mark.parametrize("changed", [None, 44, 52], ids=["grey", "inside", "at the end"])
+def test_frames_that_stand_still_are_encoded_once(
+    vae: Vae, monkeypatch: pytest.MonkeyPatch, chunk: int, changed: int | None
+) -> None:
+    made: list[int] = []
+    halved = Encoder._halved
+
+    def counted(self: Encoder, stage: int, frame: Tensor, memory: Memory, number: int) -> Tensor:
+        made.append(stage)
+        return halved(self, stage, frame, memory, number)
+
+    monkeypatch.setattr(Encoder, "_halved", counted)
+    video = pictured(53, changed)
+    found = encode(vae, video, chunk)
+    counts = [made.count(stage) for stage in (0, 1, 2)]
+    # Frame 0 is not grey. Three convolutions see 6 frames back: what they make of frame 8 is what
+    # they made of 7. The next two see 4 back: from frame 12 on.
+    seen = 8, 12
+    if changed is None:
+        assert counts == [*seen, 27]
+    elif changed == 52:
+        assert counts == [seen[0] + 1, seen[1] + 1, 27]
+    else:  # what it changed takes as long to pass again
+        assert counts == [seen[0] + 8, seen[1] + 9, 27]
+    made.clear()
+    monkeypatch.setattr(Encoder, "repeats", lambda self, frames, memory: [False] * len(frames))
+    exact = encode(vae, video, chunk)
+    assert [made.count(stage) for stage in (0, 1, 2)] == [53, 53, 27]
+    torch.testing.assert_close(found, exact, rtol=0, atol=2e-6)  # sums in another order
+
+
+class Operations(TorchDispatchMode):
+    """The names of operations, while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_nothing_is_joined_or_laid_anew_around_a_convolution() -> None:
+    torch.manual_seed(0)
+    block = ResidualBlock(16, 16)
+    memory = Memory(block, None)
+    frames = [Frame(normal(1, 12, 20, 16)) for _ in range(4)]
+    for number, frame in enumerate(frames[:-1]):
+        block(frame, memory, number)  # arranges the weights; number 2 is next where it was
+    with Operations() as operations:
+        made = block(frames[-1], memory, 5)
+        assert made.tensor.is_contiguous()
+    assert "convolution" in operations.names
+    assert not operations.names & {"cat", "clone", "copy_", "_to_copy", "constant_pad_nd"}

@@ -17,7 +17,7 @@ from engine.timeline.parameters import (
     seed,
 )
 from engine.timeline.upscale_engines import FLASHVSR_ENGINES, LANCZOS
-from engine.timeline.wan_engines import WAN_IMAGE_ENGINES, WAN_RESTYLE_ENGINES
+from engine.timeline.wan_engines import AT, WAN_IMAGE_ENGINES, WAN_RESTYLE_ENGINES
 
 __all__ = [
     "EFFECTS",
@@ -224,17 +224,7 @@ CAMERA_MOVE = Engine(
             ("1920", "1920"),
             ("3840", "3840"),
         ),
-        number(
-            "at",
-            "Picture at",
-            0.0,
-            0.0,
-            86400.0,
-            "Of a video: the moment whose picture is used.",
-            step=0.04,
-            unit="s",
-            advanced=True,
-        ),
+        AT,
     ),
 )
 

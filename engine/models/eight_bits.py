@@ -64,7 +64,11 @@ class _Given(Stored):
 
 def eight_bits(tensors: Mapping[str, Tensor]) -> EightBits | None:
     """The facts, or None where nothing is in 8 bits."""
-    kinds = [tensor.dtype for tensor in tensors.values() if tensor.dtype in FRACTION_BITS]
+    kinds = [
+        tensor.dtype
+        for name, tensor in tensors.items()
+        if tensor.dtype in FRACTION_BITS and name != MARK  # which has no numbers, but a type
+    ]
     if not kinds:
         return None
     is_scaled = any(name.rpartition(".")[2] in WEIGHT_SCALES for name in tensors)
@@ -142,7 +146,7 @@ def arrange(
     facts = eight_bits(tensors)
     given.forget(MARK)
     for name, tensor in tensors.items():
-        if facts is None or tensor.dtype not in FRACTION_BITS:
+        if facts is None or tensor.dtype not in FRACTION_BITS or name == MARK:
             continue
         path = _path_of(name)
         if path in layers and layers[path].weight.shape == tensor.shape:

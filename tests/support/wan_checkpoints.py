@@ -15,6 +15,7 @@ from engine.models.wan.image_encoder import ImageEncoder, ImageEncoderConfig
 from engine.models.wan.names import diffusers_name
 from engine.models.wan.transformer import Transformer
 from engine.models.wan.vae import Vae
+from tests.support.diffusers_names import vae_in_diffusers
 from tests.support.text import spiece_model
 
 TRANSFORMER = "diffusion_pytorch_model.safetensors"
@@ -83,6 +84,46 @@ def write_repackaged(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
     return folder
 
 
+def write_diffusers(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
+    """The same weights as a folder of diffusers: a folder for each part, the encoder in shards."""
+    parts = ("transformer", "text_encoder", "vae", "tokenizer")
+    places = {name: folder / name for name in parts}
+    for place in places.values():
+        place.mkdir(parents=True)
+    model = weights(Transformer(transformer_config(kind)), seed)
+    save_file(diffusers_transformer(model), places["transformer"] / TRANSFORMER)
+    text = {_hf_name(name): tensor for name, tensor in weights(_text(), seed + 1).items()}
+    _save_shards(text, places["text_encoder"], "model")
+    vae = vae_in_diffusers(weights(Vae(VaeConfig(dim=8)), seed + 2))
+    save_file(vae, places["vae"] / TRANSFORMER)
+    (places["tokenizer"] / "spiece.model").write_bytes(spiece_model(VOCAB))
+    return folder
+
+
+def write_kijai(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
+    """The same weights as Kijai packs them: large matrices in 8 bits, each with its scale."""
+    parts = {name: folder / name for name in ("diffusion_models", "text_encoders", "vae")}
+    for place in parts.values():
+        place.mkdir(parents=True)
+    narrow: dict[str, Tensor] = {"scaled_fp8": torch.zeros(0, dtype=torch.float8_e4m3fn)}
+    for name, tensor in weights(Transformer(transformer_config(kind)), seed).items():
+        layer = name.removesuffix(".weight")
+        if tensor.dim() == 2 and name.startswith("blocks.") and layer != name:
+            scale = tensor.abs().max() / torch.finfo(torch.float8_e4m3fn).max
+            narrow[name] = (tensor / scale).to(torch.float8_e4m3fn)
+            narrow[f"{layer}.scale_weight"] = scale.reshape(1)
+        else:
+            narrow[name] = tensor
+    file = f"Wan2_1-{kind.upper()}-1_3B_fp8_e4m3fn_scaled_KJ.safetensors"
+    save_file(narrow, parts["diffusion_models"] / file)
+    text = weights(_text(), seed + 1)
+    text["spiece_model"] = torch.frombuffer(bytearray(spiece_model(VOCAB)), dtype=torch.uint8)
+    save_file(text, parts["text_encoders"] / "umt5-xxl-enc-fp32.safetensors")
+    vae = weights(Vae(VaeConfig(dim=8)), seed + 2)
+    save_file(vae, parts["vae"] / "Wan2_1_VAE_fp32.safetensors")
+    return folder
+
+
 def write_experts(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
     """Wan 2.2 A14B as Wan-AI publishes it: two folders of shards, the rest as in 2.1."""
     write_wan(folder, "t2v", seed)
@@ -90,15 +131,21 @@ def write_experts(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:
     for number, name in enumerate(EXPERTS):
         place = folder / f"{name}_noise_model"
         place.mkdir()
-        tensors = list(_expert(kind, seed, number).items())
-        half = len(tensors) // 2
-        weight_map = {}
-        for shard, some in enumerate((tensors[:half], tensors[half:]), 1):
-            file = f"diffusion_pytorch_model-{shard:05}-of-00002.safetensors"
-            save_file(dict(some), place / file)
-            weight_map |= dict.fromkeys(dict(some), file)
-        (place / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+        _save_shards(_expert(kind, seed, number), place, "diffusion_pytorch_model")
     return folder
+
+
+def _save_shards(tensors: Mapping[str, Tensor], folder: Path, name: str) -> None:
+    """In two files, and the index that names them."""
+    pairs = list(tensors.items())
+    half = len(pairs) // 2
+    weight_map = {}
+    for shard, some in enumerate((pairs[:half], pairs[half:]), 1):
+        file = f"{name}-{shard:05}-of-00002.safetensors"
+        save_file(dict(some), folder / file)
+        weight_map |= dict.fromkeys(dict(some), file)
+    index = folder / f"{name}.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
 def write_repackaged_experts(folder: Path, kind: str = "t2v", seed: int = 0) -> Path:

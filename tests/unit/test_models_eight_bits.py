@@ -181,17 +181,18 @@ def test_the_facts_of_a_checkpoint() -> None:
     for count, may_multiply in ((0, True), (2, False)):
         facts = eight_bits({**scaled, "scaled_fp8": torch.zeros(count).to(E4)})
         assert facts is not None
-        assert (facts.is_scaled, facts.may_multiply) == (True, may_multiply)
+        assert (facts.is_scaled, facts.may_multiply, facts.count) == (True, may_multiply, 20)
 
 
+@pytest.mark.parametrize("kind", [E4, torch.float32])  # what published files have as their mark
 @pytest.mark.parametrize(
     ("marks", "wish", "is_fast"), [(0, True, True), (0, False, False), (2, True, False)]
 )
 def test_products_of_eight_bits_need_the_wish_and_the_file(
-    marks: int, wish: bool, is_fast: bool
+    marks: int, wish: bool, is_fast: bool, kind: torch.dtype
 ) -> None:
     stored = narrowed(checkpoint(), E4, "scale_weight")
-    stored["scaled_fp8"] = torch.zeros(marks)
+    stored["scaled_fp8"] = torch.zeros(marks).to(kind)
     for path in linears(Transformer(CONFIG)):
         if f"{path}.scale_weight" in stored:
             stored[f"{path}.scale_input"] = torch.ones(())

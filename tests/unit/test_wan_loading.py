@@ -103,12 +103,21 @@ def test_a_vae_with_fewer_blocks_or_a_prefix_loads(
     assert all(torch.equal(prefixed[name], tensor) for name, tensor in plain.items())
 
 
-def test_an_eight_bit_text_encoder_loads(folders: dict[str, Files], tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_an_eight_bit_text_encoder_loads(
+    folders: dict[str, Files], tmp_path: Path, is_scaled: bool
+) -> None:
     tensors = torch.load(folders["t2v"]["text"], weights_only=True)
-    narrow = {
-        name: tensor.to(torch.float8_e4m3fn) if ".attn." in name or ".ffn." in name else tensor
-        for name, tensor in tensors.items()
-    }
+    narrow = {}
+    for name, tensor in tensors.items():
+        if ".attn." not in name and ".ffn." not in name:
+            narrow[name] = tensor
+            continue
+        scale = tensor.abs().max() / 448 if is_scaled else torch.ones(())
+        narrow[name] = (tensor / scale).to(torch.float8_e4m3fn)
+        if is_scaled:
+            narrow[f"{name.removesuffix('.weight')}.scale_weight"] = scale
+            narrow["scaled_fp8"] = torch.zeros(0, dtype=torch.float8_e4m3fn)
     path = tmp_path / "umt5.safetensors"
     save_file(narrow, path)
     place = tmp_path / "google" / "umt5-xxl"

@@ -25,9 +25,10 @@ from engine.progress import Report
 from engine.render.keys import Stage
 from engine.render.wan_stage import wan_ask
 from engine.wan_rules import FRAMES, longer_length
-from engine.worker.generate import Generator, WanWork
+from engine.worker.generate import Generator
 from engine.worker.given import Size
 from engine.worker.results import pictures_of
+from engine.worker.wan_work import WanWork
 
 
 class WanEffects:
@@ -41,6 +42,7 @@ class WanEffects:
         self._generator = generator
         self._report = report
         self._works: dict[str, tuple[WanWork, StageInputs]] = {}  # by stage
+        self._found: dict[str, Tensor] = {}  # latents by stage, while they are decoded
         self._current: WanWork | None = None
 
     def recipe(self, stage: Stage) -> str:
@@ -59,9 +61,10 @@ class WanEffects:
         work, inputs = self._work(stage)
         self._current = work
         inputs.read = read
-        with torch.inference_mode(), work.running():
-            found = work.latents(self._report)
-        chunks = work.frames(found, _Quiet(check))
+        if stage.chain not in self._found:
+            with torch.inference_mode(), work.running():
+                self._found[stage.chain] = work.latents(self._report)
+        chunks = work.frames(self._found[stage.chain], _Quiet(check))
         with closing(chunks):
             made = pictures_of(_each(chunks, work))
             shown = made if stage.makes_time else _spread(made, inputs.kept, read, count)
@@ -73,9 +76,10 @@ class WanEffects:
 
     def step_down(self, error: OutOfMemory, at: int) -> str:
         """Goes over to the next smaller way of the stage that was at work."""
-        del at  # latents are kept: the run goes on after its last step
+        del at  # steps and latents are kept, so nothing that was made is made again
         if self._current is None or not self._current.step_down():
             raise error
+        self._generator.give_back()
         return self._current.notes.pop()
 
     def notes(self) -> tuple[str, ...]:

@@ -53,7 +53,15 @@ def test_a_media_child_holds_neither_qt_nor_torch() -> None:
     """Everything in the engine but what only the gpu child loads: its tasks and the models."""
     tasks = (
         *("generate", "given", "gpu_tasks", "inputs", "neural", "results"),
-        *("unfinished", "upscale", "wan_effects", "wan_held", "wan_parts", "wan_settings"),
+        *(
+            "unfinished",
+            "upscale",
+            "wan_effects",
+            "wan_held",
+            "wan_parts",
+            "wan_settings",
+            "wan_work",
+        ),
     )
     only_gpu = ("engine.models.", *(f"engine.worker.{name}" for name in tasks))
     names = [name for name in packages("engine") if not name.startswith(only_gpu)]

@@ -32,7 +32,7 @@ from engine.models.wan.teacache import TeaState  # noqa: E402
 from engine.models.wan.vae import decode, encode  # noqa: E402
 from engine.planning import DeviceFacts, WanPlan  # noqa: E402
 from engine.progress import Silent  # noqa: E402
-from engine.worker import generate, wan_held, wan_parts  # noqa: E402
+from engine.worker import wan_held, wan_parts, wan_work  # noqa: E402
 from engine.worker.generate import Generator  # noqa: E402
 from engine.worker.given import clip_chunks  # noqa: E402
 from engine.worker.wan_plan import planned, plans_of  # noqa: E402
@@ -365,7 +365,7 @@ def stepped(
     """A job whose memory ends in a stage, and which has one smaller plan."""
     plans = (PLAN, msgspec.structs.replace(PLAN, **smaller))
     with monkeypatch.context() as patch:
-        patch.setattr(generate, "plans_of", lambda *_: plans)
+        patch.setattr(wan_work, "plans_of", lambda *_: plans)
         result = Generator(Resident(1 << 30)).run(job, CPU, ends_once(stage))
     return result, load_file(job.latents)["latents"]
 

@@ -560,7 +560,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
 )
 
-# These change no pixel, so work that is kept serves whatever they are.
+# These change no latent, so latents that are kept serve whatever they are.
 NO_PIXELS = frozenset(
     (
         "load_device",
@@ -572,6 +572,7 @@ NO_PIXELS = frozenset(
         "keep_keys",
         "encode_chunk",
         "decode_chunk",
+        "colour_match",
         "crf",
     )
 )

@@ -49,6 +49,7 @@ class Generator:
                     if not work.step_down():
                         raise
                 self.give_back()
+        told = (*work.notes, *work.previews.notes)
         return JobResult(
             output=job.output,
             frames=work.frames_written,
@@ -56,7 +57,7 @@ class Generator:
             size_bytes=Path(job.output).stat().st_size,
             duration=work.duration,
             made=work.made,
-            notes=tuple(dict.fromkeys([*work.notes, *work.previews.notes, *take_warnings()])),
+            notes=tuple(dict.fromkeys([*told, *take_warnings(), work.account()])),
         )
 
     def give_back(self) -> None:

@@ -86,7 +86,8 @@ class WanEffects:
         """How the runs went."""
         works = [work for work, _ in self._works.values()]
         said = [note for work in works for note in (*work.notes, *work.previews.notes)]
-        return tuple(dict.fromkeys([*said, *take_warnings()]))
+        accounts = [work.account() for work in works if work.has_run]
+        return tuple(dict.fromkeys([*said, *take_warnings(), *accounts]))
 
     def _work(self, stage: Stage) -> "tuple[WanWork, StageInputs]":
         if stage.chain not in self._works:

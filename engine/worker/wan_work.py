@@ -1,6 +1,7 @@
 """One job of Wan: checked and resolved, then done stage by stage."""
 
-from collections import abc
+import time
+from collections import abc, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ from engine.library.found import listed
 from engine.media.info import fingerprint
 from engine.media.output import writing
 from engine.media.picture import SUFFIXES
-from engine.models.memory import memory_told
+from engine.models.memory import memory_told, peak_bytes, reset_peak
 from engine.models.resident import Resident
 from engine.models.samplers import State
 from engine.models.text.prompts import PromptCache
@@ -46,6 +47,7 @@ from engine.models.wan.pipeline import (
 )
 from engine.models.wan.preview import Previews
 from engine.planning import DeviceFacts, WanPlan, wan_smaller, wan_stepped_down
+from engine.planning.words import duration, gigabytes
 from engine.progress import Report
 from engine.timeline.parameters import Value
 from engine.wan_parameters import NO_PIXELS, PARAMETERS
@@ -60,6 +62,7 @@ from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_i
 
 VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
 SLOW = "It ran on the processor: a card would be many times faster."
+LEAST = 0.05  # seconds of a stage that are told
 ALIKE = 1e-4  # noise levels that are the same
 
 
@@ -124,6 +127,8 @@ class WanWork:
         self._experts = [one.expert for one in loras] if self._facts.is_pair else []
         self.previews = Previews(files.get("preview"))
         self.made = 0  # steps
+        self._took = defaultdict[str, float](float)  # seconds, by stage
+        reset_peak(self.way.device)
         self.notes = [*self.shape.notes]
         if told is not None:
             self.notes.append(told.sentence())
@@ -211,20 +216,22 @@ class WanWork:
         if begin is not None:
             self.notes.append(f"Went on after step {begin.state.done} of {steps}.")
         positive, negative = prompts_in(job, self.ask, self.shape)
-        prompts: Prompts = encoded_prompts(
-            parts, positive, negative, report, self._prompts, parts.text_key
-        )
+        with self._timed("prompts"):
+            prompts: Prompts = encoded_prompts(
+                parts, positive, negative, report, self._prompts, parts.text_key
+            )
         self._done.add("text")
         given = self._given(is_new=begin is None)
-        made: Conditions = conditions(
-            parts,
-            self.ask,
-            given,
-            influence_of(self.values),
-            self._means,
-            report,
-            self._facts.transformer,
-        )
+        with self._timed("pictures"):
+            made: Conditions = conditions(
+                parts,
+                self.ask,
+                given,
+                influence_of(self.values),
+                self._means,
+                report,
+                self._facts.transformer,
+            )
         channels = self._facts.transformer.out_dim
         start = begin or first_latents(self.ask, given, made, channels)
 
@@ -238,7 +245,7 @@ class WanWork:
                 report.preview(label, lambda: self.previews.picture(clean, middle))
 
         try:
-            with memory_told(self.way.device):
+            with self._timed("steps"), memory_told(self.way.device):
                 found = latents(parts, self.ask, prompts, made, start, self._means, report, after)
         except (Cancelled, EngineError):
             kept.flush()
@@ -300,7 +307,32 @@ class WanWork:
 
     def frames(self, found: Tensor, report: Report) -> abc.Generator[Tensor]:
         """The latents decoded, (3, n, H, W) in -1..1 each."""
-        return frames(self._parts, found, self._means, report)
+        with closing(frames(self._parts, found, self._means, report)) as chunks:
+            while True:
+                with self._timed("decoding"):
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    return
+                yield chunk
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._took[stage] += time.monotonic() - began
+
+    @property
+    def has_run(self) -> bool:
+        """Whether anything was made."""
+        return bool(self._took)
+
+    def account(self) -> str:
+        """Where the time went, and how much memory was held at most."""
+        stages = [f"{name} {duration(took)}" for name, took in self._took.items() if took > LEAST]
+        peak = gigabytes(peak_bytes(self.way.device))
+        return f"Took: {', '.join(stages) or 'no time'}; at most {peak} GB."
 
     def _metadata(self) -> dict[str, str]:
         """What the file says of itself."""

@@ -193,8 +193,7 @@ def effects_command(as_json: bool) -> dict[str, Any]:
                 span = ", ".join(choice for choice, _ in one.choices) or (
                     f"{one.minimum:g} to {one.maximum:g} {one.unit}".rstrip()
                 )
-                if one.kind == "flag":
-                    span = "on, off"
+                span = {"flag": "on, off", "text": "words", "loras": "files"}.get(one.kind, span)
                 lines.append(f"    {one.name}={one.default}  ({span}) {one.help}")
     answer: dict[str, Any] = {"text": "\n".join(lines)}
     if as_json:

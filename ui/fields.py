@@ -402,4 +402,5 @@ def field_for(parameter: Parameter, parent: QWidget | None = None) -> Field:
         case ParameterKind.SEED:
             return SeedRow(parameter.label, parent)
         case _:
-            return TextRow(parameter.label, parameter.help, parent)
+            hint = parameter.help.partition(".")[0]  # what fits into a line
+            return TextRow(parameter.label, f"{hint}.", parent)

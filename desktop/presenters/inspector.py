@@ -19,6 +19,7 @@ from engine.timeline import edits
 from engine.timeline.effects import EFFECTS, checked, defaults, is_known, kind, needs_gpu
 from engine.timeline.model import Clip, EffectUse, Sequence, TrackKind
 from engine.timeline.results import result_facts
+from engine.timeline.wan_engines import fault_of
 from ui.effect_card import UseState
 from ui.loras_field import with_lora
 from ui.notice import Notice
@@ -143,6 +144,12 @@ class InspectorPresenter(QObject):
                 inspector.set_render("")
             words = f"{engine.label} {state.reason}" if state.reason else state.lacks
             inspector.set_plan(words, "warning")
+            return
+        fault = next(filter(None, map(fault_of, uses)), "")
+        if fault:
+            if not is_waiting:
+                inspector.set_render("")
+            inspector.set_plan(fault, "warning")
             return
         jobs = [job for clip in stale if (job := self._job(clip))]
         if len(jobs) != 1:
@@ -343,6 +350,10 @@ class InspectorPresenter(QObject):
 
     def _queue(self, job: EffectJob) -> None:
         """Puts a job into the queue, with the weights it needs; says where some are lacking."""
+        fault = next(filter(None, map(fault_of, job.uses)), "")
+        if fault:
+            self._parts.editor.refused.emit(f"{job.title} of {job.subject} has no prompt.", fault)
+            return
         blocked = self._parts.engines.blocked(job.uses)
         if blocked is not None and blocked[1].reason:
             engine, state = blocked

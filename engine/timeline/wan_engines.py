@@ -8,6 +8,7 @@ import msgspec
 from engine.generation import FRAMES, Mode, published
 from engine.models.wan.experts import is_pair
 from engine.timeline.effect_kinds import Engine, Reach
+from engine.timeline.model import EffectUse
 from engine.timeline.parameters import (
     Parameter,
     ParameterKind,
@@ -96,6 +97,14 @@ AT = number(
     unit="s",
     advanced=True,
 )
+
+
+def fault_of(use: EffectUse) -> str:
+    """Why Wan would make nothing of an effect as it is, "" where it would; and of any other."""
+    names = {one.name for one in (*WAN_RESTYLE_ENGINES, *WAN_IMAGE_ENGINES)}
+    if use.engine in names and not str(use.values.get("prompt", "")).strip():
+        return "Write a prompt first."
+    return ""
 
 
 def every_of(every: str, count: int, rate: Fraction) -> tuple[int, ...]:

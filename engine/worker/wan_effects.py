@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import OutOfMemory, WeightsError
+from engine.errors import EffectError, OutOfMemory, WeightsError
 from engine.filters.between import between
 from engine.filters.lanczos import resampled
 from engine.filters.pixels import Picture
@@ -24,6 +24,7 @@ from engine.planning import DeviceFacts
 from engine.progress import Report
 from engine.render.keys import Stage
 from engine.render.wan_stage import wan_ask
+from engine.timeline.wan_engines import fault_of
 from engine.wan_rules import FRAMES, longer_length
 from engine.worker.generate import Generator
 from engine.worker.given import Size
@@ -159,6 +160,8 @@ class StageInputs:
 
 def job_of(stage: Stage, job: EffectJob, models: ModelFiles) -> GenerateJob:
     """What Wan is asked for a stage. Raises EngineError for a LoRA that is not there."""
+    if fault := fault_of(stage.use):
+        raise EffectError(f"{job.title} with {stage.engine.label} has no prompt.", fault)
     values = stage.values
     loras = loras_of(str(values["loras"]))
     transformers = [models.files[part] for part in ROLES if part in models.files]

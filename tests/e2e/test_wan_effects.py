@@ -231,3 +231,11 @@ def test_of_a_longer_clip_windows_make_one_whole(
     result = done(gpu, job)
     assert (result.frames, result.made) == (20, 1)
     assert all(fresh for fresh, _ in shown(job, None, range(20)))
+
+
+def test_without_a_prompt_it_is_told(call: Call, weights: Path, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4", 3, size=(96, 54))
+    words = (*ENGINE, "--weights", weights / "t2v")
+    answer = call("effect", "restyle", clip, tmp_path / "o.mp4", *words)
+    assert answer["code"] == 2
+    assert answer["error"] == "Restyle with Wan2.1 1.3B has no prompt."

@@ -560,6 +560,10 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
 )
 
+OF_VAE = frozenset(
+    ("vae_precision", "vae_tiling", "tile_x", "tile_y", "tile_stride_x", "tile_stride_y")
+)
+
 # These change no latent, so latents that are kept serve whatever they are.
 NO_PIXELS = frozenset(
     (

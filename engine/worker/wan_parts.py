@@ -67,10 +67,10 @@ class Way:
     offloaded: frozenset[str] = field(default_factory=frozenset)
     compiling: Compiling | None = None
 
-    @property
-    def recipe(self) -> list[str]:
-        """What of it can change a pixel."""
-        types = [str(one) for one in (self.dtype, self.vae_dtype, self.side_dtype)]
+    def recipe(self, encodes: bool) -> list[str]:
+        """What of it can change a latent; the VAE only where it `encodes` something."""
+        used = (self.dtype, self.side_dtype, *((self.vae_dtype,) if encodes else ()))
+        types = [str(one) for one in used]
         flags = [str(self.merges), str(self.sums_in_half)]
         places = [self.device.type, self.text_device.type]
         return [*places, *types, self.attention, self.quantization, *flags]

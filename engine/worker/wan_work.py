@@ -50,7 +50,7 @@ from engine.planning import DeviceFacts, WanPlan, wan_smaller, wan_stepped_down
 from engine.planning.words import duration, gigabytes
 from engine.progress import Report
 from engine.timeline.parameters import Value
-from engine.wan_parameters import NO_PIXELS, PARAMETERS
+from engine.wan_parameters import NO_PIXELS, OF_VAE, PARAMETERS
 from engine.wan_rules import CELL, latent_frames
 from engine.worker.given import Samples, check_samples, samples_of
 from engine.worker.inputs import Inputs
@@ -342,8 +342,9 @@ class WanWork:
         return {"title": self._job.prompt, "comment": f"Reelwright, {model}: {how}"}
 
     def recipe(self) -> dict[str, Any]:
-        """All that can change a pixel."""
-        job = self._job
+        """All that can change a latent; so what only decoding depends on is not in it."""
+        job, encodes = self._job, self._inputs.has_clip or self._inputs.has_first
+        idle = NO_PIXELS if encodes else NO_PIXELS | OF_VAE
         return {
             "version": VERSION,
             "mode": job.mode,
@@ -354,7 +355,7 @@ class WanWork:
             "values": {
                 one.name: self.values[one.name]
                 for one in PARAMETERS
-                if one.name not in NO_PIXELS and one.counts(self.values)
+                if one.name not in idle and one.counts(self.values)
             },
             "guidance": [job.guidance, job.timesteps],
             "given": self._inputs.identity(),
@@ -366,7 +367,7 @@ class WanWork:
                 for name, path in sorted(self._files.items())
                 if name != "preview"
             },
-            "way": self.way.recipe,
+            "way": self.way.recipe(encodes),
             "torch": torch.__version__,
         }
 

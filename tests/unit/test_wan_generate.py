@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from engine.errors import OutOfMemory, WeightsError  # noqa: E402
+from engine.errors import EffectError, OutOfMemory, WeightsError  # noqa: E402
 from engine.generation import Mode, Shape, resolved  # noqa: E402
 from engine.jobs import (  # noqa: E402
     GenerateJob,
@@ -412,6 +412,43 @@ def test_latents_outlive_want_of_memory_in_decoding(
     assert result.made == 4
     with pytest.raises(OutOfMemory):
         stepped(monkeypatch, "decode", job, quantization="fp8_e5m2")
+
+
+def test_another_way_to_decode_makes_no_step_again(
+    generator: Generator, weights: Path, tmp_path: Path
+) -> None:
+    made(generator, job_of(weights, tmp_path))
+    tiled = {"steps": 2, "vae_tiling": True, "tile_x": 64, "tile_stride_x": 32}
+    again, _ = made(generator, job_of(weights, tmp_path, values=tiled))
+    assert again.made == 0
+    assert any("latents of an earlier run" in note for note in again.notes)
+    clip = SourceClip(path=str(make_video(tmp_path / "clip.mp4", 5, size=(32, 32))))
+    video: dict[str, Any] = {"mode": Mode.VIDEO, "video": clip}
+    made(generator, job_of(weights, tmp_path, **video))
+    # What a clip is encoded to does depend on it.
+    assert made(generator, job_of(weights, tmp_path, **video, values=tiled))[0].made > 0
+
+
+def test_numbers_out_of_range_are_told_at_once(weights: Path, tmp_path: Path) -> None:
+    """And not after minutes, by a black film; what was good before is kept."""
+    broken = tmp_path / "broken.safetensors"
+    tensors = load_file(weights / TRANSFORMER)
+    tensors["blocks.3.ffn.2.bias"][5] = float("nan")
+    save_file(tensors, broken)
+    job = job_of(weights, tmp_path)
+    files = {**job.models.files, "transformer": str(broken)}
+    models = ModelFiles(family=job.models.family, files=files)
+    with pytest.raises(EffectError, match="Step 1 of 2 gave numbers out of range"):
+        made(Generator(Resident(1 << 30)), msgspec.structs.replace(job, models=models))
+    assert not list((tmp_path / "cache").glob("latents/*"))
+    vae = tmp_path / "vae.pth"
+    found = torch.load(weights / VAE, weights_only=True)
+    found["decoder.head.2.bias"][1] = float("inf")
+    torch.save(found, vae)
+    models = ModelFiles(family=job.models.family, files={**job.models.files, "vae": str(vae)})
+    with pytest.raises(EffectError, match="Frame 1 of 5 was decoded to numbers out of range"):
+        made(Generator(Resident(1 << 30)), msgspec.structs.replace(job, models=models))
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_what_is_kept_reads_back_the_same() -> None:

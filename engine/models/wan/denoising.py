@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from engine.errors import EffectError
 from engine.models.guidance import guided
 from engine.models.noise import noise_of_steps
 from engine.models.pace import pace
@@ -118,7 +119,8 @@ def denoised(
     """Latents (1, C, T, h, w), float32, where the model is; `after` hears of each step.
 
     `give`: of two experts one is asked for at a time, after the other was given back. `report` is
-    told after every block, and so is where a run is cancelled.
+    told after every block, and so is where a run is cancelled. Raises EffectError where a step
+    gives numbers that are not finite, so that nobody waits for a black film.
     """
     begun = begin if isinstance(begin, Kept) else Kept(State(begin), {})
     with ExitStack() as held:
@@ -127,6 +129,11 @@ def denoised(
         run = _Run(turns, ask, prompts, made, kept, report, keeps_keys)
 
         def finished(state: State) -> None:
+            if not bool(state.latents.isfinite().all()):
+                raise EffectError(
+                    f"Step {state.done} of {len(ask.schedule)} gave numbers out of range.",
+                    "Choose precision bf16 and attention sdpa, or other weights or LoRAs.",
+                )
             run.finish(state.done)
             if not turns.covers(state.done):
                 run.forget()

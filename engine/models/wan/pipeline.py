@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from engine.errors import EffectError
 from engine.models.noise import drawn, noised, seeded
 from engine.models.resident import Key
 from engine.models.stages import on_device
@@ -249,7 +250,10 @@ def latents(
 
 
 def frames(parts: Parts, found: Tensor, means: Means, report: Report) -> Generator[Tensor]:
-    """Frames of the latents in chunks, (3, n, H, W) in -1..1, each as soon as it is decoded."""
+    """Frames of the latents in chunks, (3, n, H, W) in -1..1, each as soon as it is decoded.
+
+    Raises EffectError for numbers that are not finite.
+    """
     count = found.shape[2]
     with parts.vae() as vae:
         device, period = vae.conv1.weight.device, vae.config.period
@@ -257,6 +261,11 @@ def frames(parts: Parts, found: Tensor, means: Means, report: Report) -> Generat
         report.step("decode", 0, total)
         pieces = (piece.to(device) for piece in torch.split(found, means.decode_chunk, dim=2))
         for piece in decode_stream(vae, pieces, means.tiles):
+            if not bool(piece.isfinite().all()):
+                raise EffectError(
+                    f"Frame {done + 1} of {total} was decoded to numbers out of range.",
+                    "Choose VAE precision fp32.",
+                )
             done += piece.shape[2]
             report.step("decode", done, total)
             yield piece[0].clamp_(-1, 1)

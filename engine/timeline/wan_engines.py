@@ -30,6 +30,7 @@ _OF_PICTURES = (
     *("clip_strength", "clip_last_strength", "clip_crop"),
 )
 _OF_FILES = ("fit", "crf", "start_step", "end_step", "lead_in", "colour_match")
+_MOST = {"steps": 100, "cfg": 15.0, "shift": 20.0}  # beyond which a slider has no room for the rest
 _OF_PAIRS = ("cfg_low", "boundary")
 _OF_LAST = ("end_latent_strength", "clip_last_strength")
 
@@ -122,7 +123,11 @@ def _table(mode: Mode, family: str, without: tuple[str, ...]) -> tuple[Parameter
         usual["context_schedule"] = "static_standard"
     hidden = {*without, *(() if is_pair(family) else _OF_PAIRS)}
     return tuple(
-        msgspec.structs.replace(one, default=usual.get(one.name, one.default))
+        msgspec.structs.replace(
+            one,
+            default=usual.get(one.name, one.default),
+            maximum=_MOST.get(one.name, one.maximum),
+        )
         for one in PARAMETERS
         if one.name not in hidden
     )

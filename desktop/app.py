@@ -200,6 +200,7 @@ class App(QObject):
             "timeline.add_audio_track": lambda: commands.add_track(TrackKind.AUDIO),
             "effects.render": lambda: self.inspector.render(tuple(editor.selection)),
             "effects.render_all": lambda: self.inspector.render((), every=True),
+            "effects.release": self._release,
             "view.tool_select": lambda: timeline.set_tool("select"),
             "view.tool_razor": lambda: timeline.set_tool("razor"),
             "view.tool_ripple": lambda: timeline.set_tool("ripple"),
@@ -370,6 +371,15 @@ class App(QObject):
             event.accept()
         else:
             event.ignore()
+
+    def _release(self) -> None:
+        """Ends the GPU's process, and with it what its models hold."""
+        if self.parts.queue.release():
+            self.parts.tell(
+                "done", "The models have left the memory; the next job loads them again."
+            )
+        else:
+            self.parts.editor.refused.emit("A job is at work with the models.", "Cancel it first.")
 
     def close(self) -> None:
         """Saves what the next start needs and ends every child."""

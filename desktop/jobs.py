@@ -228,6 +228,15 @@ class JobQueue(QObject):
                 self._child(lane)
                 lane.cool.start()
 
+    def release(self, lane_name: str = "gpu") -> bool:
+        """Ends a lane's child and gives back all that it holds; False while it is at work."""
+        lane = self._lanes[lane_name]
+        if lane.running:
+            return False
+        lane.cool.stop()
+        self._retire(lane)
+        return True
+
     def save(self) -> None:
         """Writes the queue to disk now."""
         self._saver.stop()

@@ -121,6 +121,21 @@ def test_one_effect_one_export_and_one_gpu_job_run_at_a_time(desk: Desk) -> None
     assert sorted(one.role for one in desk.clients) == ["gpu", "media", "media"]
 
 
+def test_an_idle_child_gives_its_memory_back_when_asked(desk: Desk) -> None:
+    first, second = SelfTestJob(), SelfTestJob()
+    desk.add(first)
+    desk.until_state(first, State.RUNNING)
+    assert not desk.queue.release()
+    assert desk.clients[0].is_alive
+    desk.finish(first)
+    assert desk.queue.release()
+    desk.until(lambda: desk.clients[0].is_stopped)
+    assert desk.queue.release()  # there is none: nothing to do
+    desk.add(second)
+    desk.finish(second)
+    assert len(desk.clients) == 2
+
+
 def test_a_download_runs_beside_the_others_and_goes_on_after_a_restart(
     desk: Desk, tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ from engine.worker.messages import (
     Request,
     Scanning,
     ScanWeights,
+    Taken,
+    TakePictures,
     Thumbnail,
     Waveform,
     WeightsFound,
@@ -104,7 +106,7 @@ class MediaService(QObject):
         if generation != self._generation:
             return
         match event:
-            case Probed() | Refused() | Waveform() | Done() | Fresh() | WeightsFound():
+            case Probed() | Taken() | Refused() | Waveform() | Done() | Fresh() | WeightsFound():
                 _, answer = self._asked.get(event.ask, (None, None))
                 self.forget(event.ask)
                 self._deaths = 0
@@ -143,5 +145,6 @@ class MediaService(QObject):
 def _deadly(request: Request) -> str:
     if isinstance(request, ScanWeights):
         return "The weights cannot be looked through: a file there ends the reader."
-    name = Path(getattr(request, "path", "")).name
+    path = request.asset.path if isinstance(request, TakePictures) else getattr(request, "path", "")
+    name = Path(path).name
     return f"{name} cannot be read: it ends the reader."

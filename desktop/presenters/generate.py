@@ -35,6 +35,7 @@ from ui.generate_form import (
     Form,
     LoraGiven,
     Means,
+    PictureGiven,
     changed,
 )
 
@@ -128,7 +129,7 @@ class GeneratePresenter(QObject):
             )
         )
         panel.playhead_requested.connect(
-            lambda slot: self._change(slot, self._pictures.at_playhead())
+            lambda slot: self._pictures.take_at_playhead(lambda one: self._change(slot, one))
         )
         panel.files_given.connect(
             lambda slot, paths: self._pictures.bring(paths, lambda one: self._change(slot, one))
@@ -236,16 +237,19 @@ class GeneratePresenter(QObject):
         self.show()
 
     def _extend(self) -> None:
-        """Goes on from the last picture of the selected clip, and lands behind it."""
+        """Goes on from the last pictures of the selected clip, and lands behind it."""
         chosen = self._knowledge.chosen()
-        given = self._pictures.last_of(chosen[1]) if chosen is not None else None
-        if chosen is None or given is None:
+        if chosen is None:
             return
-        sequence = self._parts.editor.sequence.id
-        self._place = Landing(sequence=sequence, at=chosen[1].end)
-        form = self._leading(LEAD_IN if given.time > 0 else 1)  # of a still no more than one
-        self.form = replace(form, tab=PICTURE, first=given, last=None, looped=False)
-        self.show()
+        clip, sequence = chosen[1], self._parts.editor.sequence.id
+
+        def go_on(given: PictureGiven) -> None:
+            self._place = Landing(sequence=sequence, at=clip.end)
+            form = self._leading(LEAD_IN if given.time > 0 else 1)  # of a still no more than one
+            self.form = replace(form, tab=PICTURE, first=given, last=None, looped=False)
+            self.show()
+
+        self._pictures.take_last(clip, go_on, LEAD_IN)
 
     def _leading(self, frames: int) -> Form:
         """The form with so many frames of a film that lead on."""
@@ -260,16 +264,20 @@ class GeneratePresenter(QObject):
             return
         track, left, right = gap
         room = right.start - left.end
-        first, last = self._pictures.last_of(left), self._pictures.of_clip(right, ZERO)
-        if first is None or last is None:
-            return
         sequence = self._parts.editor.sequence.id
-        self._place = Landing(sequence=sequence, at=left.end, track=track, room=room)
-        frames = min(wan_rules.length_of_time(room), 5001)
-        self.form = replace(
-            self._leading(0), tab=PICTURE, first=first, last=last, frames=frames, looped=False
+
+        def fill(first: PictureGiven, last: PictureGiven) -> None:
+            self._place = Landing(sequence=sequence, at=left.end, track=track, room=room)
+            frames = min(wan_rules.length_of_time(room), 5001)
+            self.form = replace(
+                self._leading(0), tab=PICTURE, first=first, last=last, frames=frames, looped=False
+            )
+            self.show()
+
+        self._pictures.take_last(
+            left,
+            lambda first: self._pictures.take(right, ZERO, lambda last: fill(first, last)),
         )
-        self.show()
 
     def _add_lora(self) -> None:
         path = ask_for_lora(self._parts.window)

@@ -53,6 +53,7 @@ class Knowledge:
         families = FAMILIES[mode_of(form)]
         family = self.family(form)
         reason, card = self._parts.engines.reason, self._parts.engines.card
+        there = self._pictures.clip_at_playhead()
         name, size = self._parts.weights.nearest(generating.families_of(form))
         gets = files is None and not reason
         price, fits = self._price(form, name, files, reason)
@@ -65,7 +66,7 @@ class Knowledge:
             loop=_why_no_loop(form),
             extend="" if self.chosen() is not None else "Select one picture clip first.",
             fill="" if self.gap() is not None else "Put the playhead into a gap between clips.",
-            playhead="" if self._pictures.at_playhead() else "No clip lies under the playhead.",
+            playhead="" if there else "No clip lies under the playhead.",
             presets={key: self._preset_line(form, key) for key, _ in PRESETS},
             note=told.sentence() if told is not None else "",
             size=generating.size_of(form),
@@ -81,9 +82,9 @@ class Knowledge:
             gets_weights=gets,
             levels=_levels(form),
             pictures={
-                key: self._parts.previews.thumbnail(given.asset, given.time)
+                key: self._pictures.thumbnail(given)
                 for key, given in ((FIRST, form.first), (LAST, form.last))
-                if given is not None and given.asset
+                if given is not None
             },
         )
 

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QFileDialog
 
 from desktop.imports import same_medium
 from desktop.parts import Parts
 from desktop.states import active
+from engine.generation import RATE
 from engine.jobs import SourcePicture
+from engine.render.plan import in_result, shown_range
 from engine.timeline import edits
 from engine.timeline.model import Asset, Clip, TrackKind
+from engine.timeline.results import result_facts
 from engine.timeline.time import ZERO, Time
+from engine.worker.messages import Event, Refused, Taken, TakePictures
 from ui.generate_form import PictureGiven
 
 Then = Callable[[PictureGiven], None]
@@ -23,6 +27,7 @@ class Pictures:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._seen: dict[str, QImage] = {}  # of pictures that were taken of effects, by path
 
     def choose(self, title: str, then: Then) -> None:
         """Asks for a file."""
@@ -71,37 +76,76 @@ class Pictures:
             (picture_of(one, ZERO) for one in known if one is not None and one.facts.video), None
         )
 
-    def at_playhead(self) -> PictureGiven | None:
-        """What the topmost clip under the playhead shows there."""
+    def clip_at_playhead(self) -> Clip | None:
+        """The topmost clip under the playhead that shows a picture."""
         at = self._parts.editor.playhead
         for track in reversed(self._parts.editor.sequence.tracks):
             if track.kind is not TrackKind.VIDEO or track.hidden:
                 continue
             for clip in track.clips:
                 if clip.enabled and clip.start <= at < clip.end:
-                    return self.of_clip(clip, at - clip.start)
+                    asset = self._parts.editor.project.asset(clip.asset)
+                    return clip if asset is not None and asset.facts.video is not None else None
         return None
 
-    def of_clip(self, clip: Clip, inside: Time) -> PictureGiven | None:
-        """The clip's own picture, `inside` seconds after its head; None where its medium is gone.
+    def take_at_playhead(self, then: Then) -> None:
+        """What the topmost clip under the playhead shows there."""
+        clip = self.clip_at_playhead()
+        if clip is not None:
+            self.take(clip, self._parts.editor.playhead - clip.start, then)
 
-        A clip that an effect makes of one picture gives that picture.
+    def take(self, clip: Clip, inside: Time, then: Then, count: int = 1) -> None:
+        """What a clip shows `inside` seconds after its head, with what its effects make of it.
+
+        `count`: pictures up to it that are wanted too, at the rate that models make.
         """
-        asset = self._parts.editor.project.asset(clip.asset)
-        if asset is None or asset.facts.video is None:
-            return None
-        made = next((use for use in active(clip) if use.kind == "image-to-video"), None)
-        if made is not None:
-            at = Fraction(float(made.values.get("at", 0.0))).limit_denominator(1000)
-            return picture_of(asset, at)
-        return picture_of(asset, clip.source.start + inside)
+        sequence, project = self._parts.editor.sequence, self._parts.editor.project
+        asset, uses = project.asset(clip.asset), active(clip)
+        track = next((one for one in sequence.tracks if clip in one.clips), None)
+        if asset is None or asset.facts.video is None or track is None:
+            return
+        at = clip.source.start + inside
+        if not uses:
+            then(picture_of(asset, at))
+            return
 
-    def last_of(self, clip: Clip) -> PictureGiven | None:
+        def answer(event: Event) -> None:
+            if isinstance(event, Taken):
+                self._seen[event.path] = QImage.fromData(event.jpeg)
+                name = clip.name or asset.name
+                then(PictureGiven(event.path, name, event.width, event.height, event.time))
+                if event.is_stale:
+                    self._parts.tell("warning", f"«{name}» is not rendered there: taken as it is.")
+            elif isinstance(event, Refused):
+                self._parts.editor.refused.emit(event.message, event.hint)
+
+        wanted = in_result(clip, shown_range(track, clip, sequence.rate))
+        self._parts.service.ask(
+            lambda number: TakePictures(
+                ask=number,
+                asset=asset,
+                uses=uses,
+                wanted=wanted,
+                at=at,
+                count=count,
+                rate=RATE,
+                cache=str(self._parts.folders.cache),
+            ),
+            answer,
+        )
+
+    def take_last(self, clip: Clip, then: Then, count: int = 1) -> None:
         """The last picture that a clip shows."""
         asset = self._parts.editor.project.asset(clip.asset)
-        video = asset.facts.video if asset is not None else None
+        video = result_facts(asset.facts, active(clip)).video if asset is not None else None
         frame = 1 / video.rate if video is not None else ZERO
-        return self.of_clip(clip, max(ZERO, clip.duration - frame))
+        self.take(clip, max(ZERO, clip.duration - frame), then, count)
+
+    def thumbnail(self, given: PictureGiven) -> QImage | None:
+        """A small picture of it, once there is one."""
+        if given.asset:
+            return self._parts.previews.thumbnail(given.asset, given.time)
+        return self._seen.get(given.path)
 
 
 def picture_of(asset: Asset, at: Time) -> PictureGiven:

@@ -23,6 +23,7 @@ from engine.worker.messages import (
     ShowFrames,
     ShowSound,
     Strip,
+    TakePictures,
 )
 from engine.worker.self_test import in_plain_python, self_test
 from engine.worker.turns import Turns
@@ -83,6 +84,8 @@ class MediaTasks:
                 self._small.put(_STRIP, self._answered(request.ask, steps), newest_first=True)
             case Peaks():
                 self._small.put(_PEAKS, self._answered(request.ask, self._peaks(request)))
+            case TakePictures():
+                self._small.put(_PROBE, self._answered(request.ask, self._taken(request)))
             case ScanWeights():
                 self._small.put(_SCAN, self._answered(request.ask, self._weights(request)))
 
@@ -113,6 +116,12 @@ class MediaTasks:
         from engine.worker.small_tasks import probed
 
         self._send(probed(ask))
+        yield
+
+    def _taken(self, ask: TakePictures) -> Iterator[None]:
+        from engine.worker.taken import taken
+
+        self._send(taken(ask))
         yield
 
     def _strip(self, ask: Strip) -> Iterator[None]:

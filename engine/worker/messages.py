@@ -11,7 +11,8 @@ import msgspec
 
 from engine.jobs import Job, JobResult
 from engine.library.found import FamilyReport, FolderFacts
-from engine.timeline.model import MediaFacts, Project
+from engine.timeline.model import Asset, EffectUse, MediaFacts, Project
+from engine.timeline.time import TimeRange
 
 PROTOCOL = 1
 
@@ -106,6 +107,23 @@ class Freshness(_Message, frozen=True, kw_only=True):
     ask: int
 
 
+class TakePictures(_Message, frozen=True, kw_only=True):
+    """Asks for what effects make of a medium, as a file of its own; answered by Taken or Refused.
+
+    `count` pictures at `rate`, the last at `at`, in the time of the result. `wanted`: all that is
+    shown of it, as `bake` was told.
+    """
+
+    ask: int
+    asset: Asset
+    uses: tuple[EffectUse, ...]
+    wanted: TimeRange | None
+    at: Fraction
+    count: int = 1
+    rate: Fraction = Fraction(16)
+    cache: str
+
+
 class ScanWeights(_Message, frozen=True, kw_only=True):
     """Asks what weights lie in `folders`; Scanning tells how far it is, WeightsFound or Refused
     answers.
@@ -134,7 +152,16 @@ class Shutdown(_Message, frozen=True, kw_only=True):
 
 # What is answered beside the running job
 Ask: TypeAlias = (
-    Probe | Strip | Peaks | Show | ShowFrames | ShowSound | Freshness | ScanWeights | OpenRing
+    Probe
+    | Strip
+    | Peaks
+    | Show
+    | ShowFrames
+    | ShowSound
+    | Freshness
+    | TakePictures
+    | ScanWeights
+    | OpenRing
 )
 
 Request: TypeAlias = Start | Cancel | Ask | Shutdown
@@ -219,6 +246,18 @@ class Probed(_Message, frozen=True, kw_only=True):
     ask: int
     facts: MediaFacts
     fingerprint: str
+
+
+class Taken(_Message, frozen=True, kw_only=True):
+    """A picture, or a film whose picture at `time` it is. `is_stale`: not all of it is rendered."""
+
+    ask: int
+    path: str
+    time: Fraction
+    width: int
+    height: int
+    jpeg: bytes
+    is_stale: bool = False
 
 
 class Refused(_Message, frozen=True, kw_only=True):
@@ -353,6 +392,7 @@ Event: TypeAlias = (
     | Failed
     | JobCancelled
     | Probed
+    | Taken
     | Refused
     | Thumbnail
     | Done

@@ -228,6 +228,30 @@ def test_pictures_from_the_playhead_loop_and_extend(app: App, qtbot: QtBot, tmp_
     assert app.generate.form.values["lead_in"] == 0
 
 
+def test_a_clip_gives_what_its_effects_made(app: App, qtbot: QtBot, tmp_path: Path) -> None:
+    clip = with_clip(app, qtbot, tmp_path)
+    panel = opened(app)
+    panel.tabs.setCurrentIndex(1)
+    app.inspector.add((clip.id,), "restyle", "ink")
+    app.parts.editor.move_playhead(Fraction(1, 5))
+    qtbot.waitUntil(panel.slots["first"]._link.isEnabled)
+    panel.slots["first"]._link.click()
+    qtbot.waitUntil(lambda: app.generate.form.first is not None, timeout=PATIENCE_MS)
+    first = app.generate.form.first
+    assert first is not None
+    assert Path(first.path).parent == app.parts.folders.cache / "taken"
+    assert (Path(first.path).suffix, first.time) == (".png", 0)
+    qtbot.waitUntil(lambda: panel.slots["first"]._image is not None)
+    app.parts.editor.select({clip.id})
+    qtbot.waitUntil(panel.extend.isEnabled)
+    panel.extend.click()
+    qtbot.waitUntil(lambda: app.generate.form.first != first, timeout=PATIENCE_MS)
+    last = app.generate.form.first
+    assert last is not None
+    assert (Path(last.path).suffix, last.time) == (".mkv", Fraction(4, 16))
+    assert app.generate.form.values["lead_in"] == 5
+
+
 def test_a_file_dropped_on_a_slot_goes_into_media_too(
     app: App, qtbot: QtBot, tmp_path: Path
 ) -> None:

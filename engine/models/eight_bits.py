@@ -77,17 +77,6 @@ def eight_bits(tensors: Mapping[str, Tensor]) -> EightBits | None:
     return EightBits(max(set(kinds), key=kinds.count), len(kinds), is_scaled, may_multiply)
 
 
-def with_scales(names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """A map of tensors to other names, and what lies beside each weight likewise."""
-    result = dict(names)
-    for old, new in names.items():
-        for last in (*WEIGHT_SCALES, *INPUT_SCALES, NOTE):
-            beside = _beside(old, last)
-            if beside in tensors:
-                result[beside] = _beside(new, last)
-    return result
-
-
 class Arranged(NamedTuple, Generic[M]):
     """For `load_strict`: what builds a module with layers in 8 bits, and its tensors.
 

@@ -16,7 +16,6 @@ from engine.models.eight_bits import (  # noqa: E402
     arrange,
     eight_bits,
     load_eight_bits,
-    with_scales,
 )
 from engine.models.linear import (  # noqa: E402
     Fp8Form,
@@ -283,16 +282,6 @@ def test_loras_are_merged_before_rounding() -> None:
         assert change.abs().max() > 1e-3
     # What was read from the file is not written to.
     assert all(torch.equal(tensor, before[name]) for name, tensor in wide.items())
-
-
-def test_names_beside_weights_change_with_them() -> None:
-    tensors = {"a.weight": torch.ones(1), "a.scale_weight": torch.ones(1), "b.bias": torch.ones(1)}
-    names = with_scales({"a.weight": "x.weight", "b.bias": "y.bias"}, tensors)
-    assert names == {
-        "a.weight": "x.weight",
-        "a.scale_weight": "x.scale_weight",
-        "b.bias": "y.bias",
-    }
 
 
 def test_a_module_of_any_family() -> None:

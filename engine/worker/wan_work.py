@@ -62,7 +62,7 @@ from engine.worker.wan_settings import ask_of, influence_of, means_of, prompts_i
 
 VERSION = 1  # of what a recipe becomes; rises with any change of its pixels
 SLOW = "It ran on the processor: a card would be many times faster."
-LEAST = 0.05  # seconds of a stage that are told
+LEAST, EXACT = 0.05, 10  # seconds of a stage that are told, and that are told to a tenth
 ALIKE = 1e-4  # noise levels that are the same
 
 
@@ -330,7 +330,7 @@ class WanWork:
 
     def account(self) -> str:
         """Where the time went, and how much memory was held at most."""
-        stages = [f"{name} {duration(took)}" for name, took in self._took.items() if took > LEAST]
+        stages = [f"{name} {_shown(took)}" for name, took in self._took.items() if took > LEAST]
         peak = gigabytes(peak_bytes(self.way.device))
         return f"Took: {', '.join(stages) or 'no time'}; at most {peak} GB."
 
@@ -370,6 +370,10 @@ class WanWork:
             "way": self.way.recipe(encodes),
             "torch": torch.__version__,
         }
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < EXACT else duration(seconds)
 
 
 def _shape(job: GenerateJob, samples: Samples, inputs: Inputs) -> Shape:

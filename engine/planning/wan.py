@@ -316,13 +316,19 @@ def _first(device: DeviceFacts, options: NeuralOptions, values: Mapping[str, Val
     return WanWay(
         precision=_precision(device, options) if base == "auto" else base.removesuffix("_fast"),
         quantization=quantization,
-        vae_precision="" if vae == "auto" else vae,
+        vae_precision=_vae_precision(device, options) if vae == "auto" else vae,
         ahead=int(values.get("prefetch_blocks", 1)),
         text_on=device.kind,
         keeps_keys=bool(values.get("keep_keys", True)),
         vae_tile=tile if values.get("vae_tiling", False) else (0, 0),
         is_eight=options.attention in ("int8", "sageattn"),
     )
+
+
+def _vae_precision(device: DeviceFacts, options: NeuralOptions) -> str:
+    """ "" for that of the rest; the VAE may leave the range of float16."""
+    is_half = device.has_bf16 or options.precision == "bf16"
+    return "" if is_half or not device.is_card else "fp32"
 
 
 def _precision(device: DeviceFacts, options: NeuralOptions) -> str:

@@ -54,7 +54,8 @@ class Way:
     device: torch.device
     dtype: torch.dtype
     vae_dtype: torch.dtype
-    side_dtype: torch.dtype  # of the two encoders
+    image_dtype: torch.dtype
+    text_dtype: torch.dtype
     attention: str
     quantization: str
     waits: bool
@@ -69,7 +70,8 @@ class Way:
 
     def recipe(self, encodes: bool) -> list[str]:
         """What of it can change a latent; the VAE only where it `encodes` something."""
-        used = (self.dtype, self.side_dtype, *((self.vae_dtype,) if encodes else ()))
+        encoders = self.image_dtype, self.text_dtype
+        used = (self.dtype, *encoders, *((self.vae_dtype,) if encodes else ()))
         types = [str(one) for one in used]
         flags = [str(self.merges), str(self.sums_in_half)]
         places = [self.device.type, self.text_device.type]
@@ -90,7 +92,13 @@ def way_of(
     base = str(values["base_precision"])
     dtype = DTYPES[wished if base == "auto" else base]
     vae = str(values["vae_precision"])
-    side = torch.bfloat16 if device.has_bf16 or dtype is torch.bfloat16 else torch.float32
+    has_half = device.has_bf16 or dtype is torch.bfloat16
+    wide = torch.bfloat16 if has_half else torch.float32
+    text_device = torch.device(text_on or device.kind)
+    # A card without bfloat16 has float16, which both encoders stand and the VAE not always; prompts
+    # beside it are for the processor, which takes bfloat16.
+    narrow = torch.float16 if device.is_card and not has_half else wide
+    text = torch.bfloat16 if device.is_card and text_device.type == "cpu" else narrow
     quantization = str(values["quantization"])
     if quantization == "disabled" and options.precision == "fp8":
         quantization = NARROW
@@ -100,8 +108,9 @@ def way_of(
     return Way(
         device=there,
         dtype=dtype,
-        vae_dtype=DTYPES[vae] if vae != "auto" else side,
-        side_dtype=side,
+        vae_dtype=DTYPES[vae] if vae != "auto" else wide,
+        image_dtype=narrow,
+        text_dtype=text,
         attention=default_mode(there) if options.attention == "auto" else options.attention,
         quantization=quantization,
         waits=device.is_card
@@ -110,7 +119,7 @@ def way_of(
         ahead=int(values["prefetch_blocks"]),
         merges=bool(values["merge_loras"]),
         sums_in_half=base == "fp16_fast",
-        text_device=torch.device(text_on or device.kind),
+        text_device=text_device,
         pinned=bool(values["use_non_blocking"]),
         offloaded=frozenset(part for name, part in OFFLOADED.items() if values[name]),
         compiling=_compiling(values),
@@ -157,7 +166,7 @@ class HeldParts:
     def text_key(self) -> Key:
         """Of what prompts become rows by."""
         return self._key(
-            "text", self.way.side_dtype, self._tokenizer.origin, str(self.way.text_device)
+            "text", self.way.text_dtype, self._tokenizer.origin, str(self.way.text_device)
         )
 
     @contextmanager
@@ -167,7 +176,7 @@ class HeldParts:
         place = self._place if way.text_device == way.device else way.text_device
 
         def load() -> TextEncoder:
-            return load_text(path, way.side_dtype, place, self._tokenizer)
+            return load_text(path, way.text_dtype, place, self._tokenizer)
 
         with (
             self._used(self.text_key, load, path, place) as encoder,
@@ -179,10 +188,10 @@ class HeldParts:
     def image(self) -> Iterator[ImageEncoder]:
         """The image encoder."""
         way, path = self.way, self._files["image"]
-        key = self._key("image", way.side_dtype)
+        key = self._key("image", way.image_dtype)
 
         def load() -> ImageEncoder:
-            return load_image(path, way.side_dtype, self._place)
+            return load_image(path, way.image_dtype, self._place)
 
         with (
             self._used(key, load, path, self._place) as encoder,

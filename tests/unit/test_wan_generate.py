@@ -269,12 +269,20 @@ def test_what_is_left_open_fits_the_device() -> None:
     values = resolved({}, Mode.TEXT, "wan2.1-t2v-14b", 832, 480)
     card = DeviceFacts(kind="cuda", name="a card", free_bytes=1 << 40, capability=(8, 9))
     way = wan_parts.way_of(values, NeuralOptions(attention="sdpa"), card, {})
-    assert (way.dtype, way.side_dtype, way.waits) == (torch.bfloat16, torch.bfloat16, False)
+    assert (way.dtype, way.text_dtype, way.waits) == (torch.bfloat16, torch.bfloat16, False)
     assert (way.pinned, way.offloaded, way.compiling) == (True, frozenset(), None)
+    older = msgspec.structs.replace(card, capability=(7, 5))  # a card without bfloat16
+    for place, text in (("", torch.float16), ("cpu", torch.bfloat16)):
+        way = wan_parts.way_of(values, NeuralOptions(attention="sdpa"), older, {}, place)
+        assert (way.text_dtype, way.image_dtype, way.vae_dtype) == (
+            text,
+            torch.float16,
+            torch.float32,
+        )
     here = wan_parts.way_of(values, NeuralOptions(), CPU, {})
-    assert (here.dtype, here.side_dtype, here.vae_dtype) == (torch.float32,) * 3
+    assert (here.dtype, here.text_dtype, here.image_dtype, here.vae_dtype) == (torch.float32,) * 4
     half = wan_parts.way_of(values, NeuralOptions(precision="bf16"), CPU, {})
-    assert (half.dtype, half.side_dtype, half.vae_dtype) == (torch.bfloat16,) * 3
+    assert (half.dtype, half.text_dtype, half.image_dtype, half.vae_dtype) == (torch.bfloat16,) * 4
 
 
 def test_a_processor_runs_as_its_plan_says(weights: Path, tmp_path: Path) -> None:

@@ -33,15 +33,27 @@ def clean_environment() -> dict[str, str]:
 _WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
 
 
+# How torch takes memory of a card, by its name now and before.
+ALLOCATING = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+
+
 def _child_environment() -> dict[str, str]:
     environment = _WAITING | clean_environment()
     root = str(Path(engine.__file__).resolve().parent.parent)
     inherited = environment.get("PYTHONPATH", "")
     environment["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}" if inherited else root
     environment["PYTHONUTF8"] = "1"
-    if sys.platform == "linux":  # memory of a card that one size has left serves another
-        environment.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    if not environment.keys() & ALLOCATING and _grows_segments():
+        environment[ALLOCATING[0]] = "expandable_segments:True"
     return environment
+
+
+def _grows_segments() -> bool:
+    """Whether what one size has left of a card's memory can serve another.
+
+    Drivers in WSL fail at it (pytorch/pytorch#192330).
+    """
+    return sys.platform == "linux" and "microsoft" not in os.uname().release.lower()
 
 
 def spawn(role: str, python: str, log: IO[bytes]) -> "subprocess.Popen[bytes]":

@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     result: JobResult | None = None
     started: float = 0.0
     ended: float = 0.0
-    note: str = ""
+    note: str = ""  # why it waits
 
     @property
     def id(self) -> str:
@@ -93,7 +93,7 @@ def finished(entry: Entry, result: JobResult) -> Entry:
         seconds_left=0.0,
         result=result,
         ended=time.time(),
-        note=" ".join(result.notes),
+        note="",
     )
 
 

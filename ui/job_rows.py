@@ -23,7 +23,8 @@ class JobRow:
 
     `detail`: the line under the name: engine, seed and time left of a running job, the estimate
     of a waiting one, size and seconds of a finished one. `stages`: (name, 0 to 1). `message` and
-    `kept`: why it failed, what is kept. `remedies`: (key, words), the best first.
+    `kept`: why it failed, what is kept. `remedies`: (key, words), the best first. `notes`: what
+    a finished job tells of how it went.
     """
 
     id: str
@@ -42,6 +43,7 @@ class JobRow:
     kept: str = ""
     remedies: tuple[tuple[str, str], ...] = ()
     has_details: bool = False
+    notes: tuple[str, ...] = ()
     can_show: bool = False
     can_repeat: bool = False  # its settings can be used again
     file: str = ""  # of a finished export
@@ -337,19 +339,23 @@ class DoneRow(_Line):
     def __init__(self, job: JobRow, parent: QWidget | None = None) -> None:
         super().__init__(job, parent)
         self.line.insertWidget(0, Sign("done", "accent", 16, self))
+        actions = row(gap=0)
+        self.line.addLayout(actions)
+        if job.notes:
+            told = icon_button("info", "How it went", parent=self)
+            told.clicked.connect(lambda: self.details_requested.emit(self.job.id))
+            actions.addWidget(told)
         if job.file:
             folder = icon_button("folder", "Show in folder", parent=self)
             folder.clicked.connect(lambda: self.folder_requested.emit(self.job.id))
             self._more = icon_button("more", "More", parent=self)
             self._more.clicked.connect(self._show_menu)
-            both = row(gap=0)
-            both.addWidget(folder)
-            both.addWidget(self._more)
-            self.line.addLayout(both)
+            actions.addWidget(folder)
+            actions.addWidget(self._more)
         elif job.can_show:
             show = push_button("Show", "quiet", parent=self)
             show.clicked.connect(lambda: self.show_requested.emit(self.job.id))
-            self.line.addWidget(show)
+            actions.addWidget(show)
         self.show_job(job)
 
     def main_action(self) -> None:

@@ -226,4 +226,4 @@ def _shape(job: JobRow) -> int:
     """Changes when a row needs other widgets, not only other values."""
     if job.state == FAILED:
         return hash((job.message, job.kept, job.remedies, job.has_details))
-    return hash((bool(job.file), job.can_show))
+    return hash((bool(job.file), job.can_show, job.notes))

@@ -85,6 +85,23 @@ def show_details(window: Window, title: str, entry: Entry) -> None:
     window.run_dialog(sheet)
 
 
+def show_notes(window: Window, title: str, notes: tuple[str, ...]) -> None:
+    """What a finished job tells of how it went, one paragraph each, with Copy."""
+    sheet, inner = _sheet(window, "How it went", 560)
+    sheet.set_subject(title)
+    for one in notes:
+        words = _words(one, "", sheet)
+        words.setTextFormat(Qt.TextFormat.PlainText)
+        words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        inner.addWidget(words)
+    copy = push_button("Copy", large=True, parent=sheet)
+    close = push_button("Close", "primary", large=True, parent=sheet)
+    copy.clicked.connect(lambda: QGuiApplication.clipboard().setText("\n".join((title, *notes))))
+    close.clicked.connect(sheet.accept)
+    _foot(sheet, inner, copy, close)
+    window.run_dialog(sheet)
+
+
 def show_shortcuts(window: Window, actions: dict[str, QAction]) -> None:
     """Every command that has a key, by menu, in two columns."""
     sheet = Sheet("Keyboard shortcuts", window)

@@ -176,6 +176,7 @@ class QueuePresenter(QObject):
             kept=entry.kept,
             remedies=remedies,
             has_details=bool(entry.details),
+            notes=entry.result.notes if entry.result is not None else (),
             can_show=isinstance(job, EffectJob) and bool(job.clip),
             can_repeat=isinstance(job, GenerateJob) and job.mode is not Mode.VIDEO,
             file=entry.result.output if entry.result is not None and not is_download else "",
@@ -189,6 +190,8 @@ class QueuePresenter(QObject):
                 parts.append(duration_text(entry.seconds_left) + " left")
             return " · ".join(part for part in parts if part)
         if entry.state is State.WAITING:
+            if entry.note:
+                return entry.note
             if isinstance(job, GenerateJob):
                 return generate_line(job, self._parts.engines.device())
             if not isinstance(job, EffectJob):
@@ -237,10 +240,15 @@ class QueuePresenter(QObject):
 
     def _details(self, job_id: str) -> None:
         entry = self._parts.queue.entry(job_id)
-        if entry is not None:
-            from desktop.presenters.dialogs import show_details
+        if entry is None:
+            return
+        from desktop.presenters.dialogs import show_details, show_notes
 
-            show_details(self._parts.window, f"{entry.job.title} · {entry.job.subject}", entry)
+        title = f"{entry.job.title} · {entry.job.subject}"
+        if entry.state is State.DONE and entry.result is not None:
+            show_notes(self._parts.window, title, entry.result.notes)
+        else:
+            show_details(self._parts.window, title, entry)
 
     def _show_result(self, job_id: str) -> None:
         entry = self._parts.queue.entry(job_id)

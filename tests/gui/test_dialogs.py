@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from desktop.actions import ACTIONS
-from desktop.presenters.dialogs import ask_to_save, show_about, show_shortcuts
+from desktop.presenters.dialogs import ask_to_save, show_about, show_notes, show_shortcuts
 from desktop.presenters.palette import Palette
 from ui.controls import Keycap
 from ui.window import Window
@@ -55,6 +55,16 @@ def test_the_palette_finds_by_words_and_by_menu_and_enter_does_it(
     ]
     with qtbot.waitSignal(actions["clip.trim_tail"].triggered):
         qtbot.keyClick(field, Qt.Key.Key_Return)
+
+
+def test_notes_of_a_job_are_read_and_copied(window: Window) -> None:
+    notes = ("style.safetensors: 3 of 4 parts matched.", "Text 1.2 s, denoise 40 s.")
+    show_notes(window, "Restyle · a.mp4", notes)
+    sheet = dialog(window)
+    shown = [one.text() for one in sheet.findChildren(QLabel)]
+    assert all(one in shown for one in notes)
+    next(one for one in sheet.findChildren(QPushButton) if one.text() == "Copy").click()
+    assert QApplication.clipboard().text().splitlines() == ["Restyle · a.mp4", *notes]
 
 
 def test_the_palette_says_when_nothing_matches_and_enter_does_nothing(

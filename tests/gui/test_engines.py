@@ -8,7 +8,7 @@ from pytestqt.qtbot import QtBot
 
 pytest.importorskip("torch")
 
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 from desktop.app import App
 from desktop.job_entry import State
@@ -19,6 +19,7 @@ from engine.worker.messages import Device
 from tests.support.checkpoints import write_flashvsr
 from tests.support.media import make_video
 from ui.engines import EngineState
+from ui.sheet import Sheet
 
 PATIENCE_MS = 60_000
 ENGINE = "flashvsr-1.1-tiny"
@@ -109,7 +110,15 @@ def test_rendered_on_the_processor_and_shown(app: App, qtbot: QtBot, tmp_path: P
     done = app.parts.queue.entries[0]
     assert done.state is State.DONE
     assert done.result is not None
-    assert "processor" in done.note
+    assert "processor" in " ".join(done.result.notes)
+    app.parts.window.show_queue(True)
+    (row,) = app.parts.window.queue.entries()
+    assert row.job.notes == done.result.notes
+    app.parts.window.queue.details_requested.emit(done.id)
+    sheet = next(one for one in app.parts.window.findChildren(Sheet) if one.isVisible())
+    words = [one.text() for one in sheet.findChildren(QLabel)]
+    assert set(done.result.notes) <= set(words)
+    sheet.accept()
 
 
 def test_an_export_has_models_make_their_part_first(app: App, qtbot: QtBot, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def rows() -> list[JobRow]:
         JobRow("f", FAILED, "Upscale 4×", "e.mp4", message="The disk is full.",
                kept="Frames 0 to 39 are kept.", remedies=(("retry", "Retry"),), has_details=True),
         JobRow("d", DONE, "Export GIF", "x.gif", file="/out/x.gif"),
-        JobRow("e", DONE, "Restyle", "y.mp4", can_show=True),
+        JobRow("e", DONE, "Restyle", "y.mp4", can_show=True, notes=("Text 1.2 s.",)),
     ]  # fmt: skip
 
 
@@ -109,6 +109,17 @@ def test_enter_shows_what_is_done(qtbot: QtBot) -> None:
     for entry in panel.entries()[5:]:
         QTest.keyClick(entry, Qt.Key.Key_Return)
     assert heard == [("folder", "d"), ("show", "e")]
+
+
+def test_only_a_job_that_tells_how_it_went_offers_to_say_it(qtbot: QtBot) -> None:
+    panel = shown(qtbot)
+    heard = heard_by(panel)
+    silent, telling = panel.entries()[5:]
+    names = [one.accessibleName() for one in silent.findChildren(QAbstractButton)]
+    assert "How it went" not in names
+    buttons = telling.findChildren(QAbstractButton)
+    next(one for one in buttons if one.accessibleName() == "How it went").click()
+    assert heard == [("details", "e")]
 
 
 def test_cancel_and_pause(qtbot: QtBot) -> None:

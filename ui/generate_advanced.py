@@ -1,6 +1,7 @@
 """The Advanced fold of the Generate panel: every parameter of the table, in two columns."""
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from engine.timeline.parameters import ParameterKind
@@ -358,10 +359,11 @@ class AdvancedFold(QWidget):
         if form.attention not in dict(wanted):
             wanted.append((form.attention, form.attention))
         _fill(self.attention, wanted)
+        items = self.attention.model()
+        assert isinstance(items, QStandardItemModel)  # as a combo box makes it by itself
         for place, (_, why) in enumerate(means.attention, 2):
             self.attention.setItemData(place, why, Qt.ItemDataRole.ToolTipRole)
-            item = self.attention.model().item(place)  # type: ignore[attr-defined]
-            item.setEnabled(not why)
+            items.item(place).setEnabled(not why)
         self.attention.show_value(form.attention)
 
 

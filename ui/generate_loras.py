@@ -1,6 +1,7 @@
 """The LoRAs of a run: which files, how strong each, at which steps, in which blocks."""
 
 from dataclasses import replace
+from typing import Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
@@ -94,8 +95,8 @@ class LoraRow(QWidget):
     def _open(self, opened: bool) -> None:
         self._details.setVisible(opened)
 
-    def _change(self, **fields: object) -> None:
-        self._shown = replace(self._shown, **fields)  # type: ignore[arg-type]
+    def _change(self, **fields: Any) -> None:
+        self._shown = replace(self._shown, **fields)
         self.changed.emit(self._shown)
 
 

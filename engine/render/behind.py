@@ -16,17 +16,19 @@ class Behind:
     def __init__(self, most: int, name: str) -> None:
         self._most = most
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[Future[object]] = deque()
 
-    def call(self, function: Callable[[], None]) -> None:
+    def call(self, function: Callable[[], object]) -> None:
         """Does it soon. Raises what an earlier call has raised."""
         self._wait(self._most)
         self._waiting.append(self._thread.submit(function))
 
     def finish(self) -> None:
-        """Waits for all. Raises what a call has raised."""
-        self._wait(0)
-        self._thread.shutdown()
+        """Waits for all. Raises what a call has raised; what was to come after it is dropped."""
+        try:
+            self._wait(0)
+        finally:
+            self.drop()
 
     def drop(self) -> None:
         """Forgets what has not begun, and waits for what has."""

@@ -1,7 +1,9 @@
 """Clips that jobs still make: how they look on the timeline, and that they are no clips."""
 
+import dataclasses
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -24,17 +26,10 @@ def host(qapp: object) -> Iterator[Host]:
     made.view.close()
 
 
-def ghost(**changes: object) -> Ghost:
+def ghost(**changes: Any) -> Ghost:
     """On V2 from 4 to 7 seconds, at 50 %."""
-    values: dict[str, object] = {
-        "id": "job",
-        "title": "Text to video",
-        "start": seconds(4),
-        "length": Fraction(3),
-        "track": "v2",
-        "fraction": 0.5,
-    }
-    return Ghost(**{**values, **changes})  # type: ignore[arg-type]
+    made = Ghost("job", "Text to video", seconds(4), Fraction(3), track="v2", fraction=0.5)
+    return dataclasses.replace(made, **changes)
 
 
 def paint(host: Host) -> QImage:
@@ -42,14 +37,18 @@ def paint(host: Host) -> QImage:
     return host.canvas.grab().toImage()
 
 
+def parts(colour: QColor) -> tuple[int, int, int]:
+    return colour.red(), colour.green(), colour.blue()
+
+
 def is_near(found: QColor, wanted: QColor) -> bool:
-    pairs = zip(found.getRgb(), wanted.getRgb(), strict=True)  # type: ignore[arg-type]
+    pairs = zip(parts(found), parts(wanted), strict=True)
     return all(abs(a - b) <= 3 for a, b in pairs)
 
 
 def over(under: QColor, upper: QColor, part: float) -> QColor:
     """`upper` laid over `under` with an opacity."""
-    pairs = zip(under.getRgb(), upper.getRgb(), strict=True)  # type: ignore[arg-type]
+    pairs = zip(parts(under), parts(upper), strict=True)
     return QColor(*(round(a + (b - a) * part) for a, b in pairs))
 
 

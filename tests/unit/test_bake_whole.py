@@ -13,6 +13,7 @@ from engine.media.info import fingerprint, probe
 from engine.progress import Silent
 from engine.render.bake import bake, effect_source, freshness, missing
 from engine.render.cache import MOST_UNITS, SegmentCache
+from engine.render.frame import Planes
 from engine.render.keys import PART, Stage, part_name, stages
 from engine.render.plan import plan
 from engine.render.pool import SourcePool
@@ -99,10 +100,10 @@ def shades(asset: Asset, cache: Path, wanted: TimeRange, *uses: EffectUse, at: r
     return shown
 
 
-def _rgb(planes: object) -> Picture:
+def _rgb(planes: Planes) -> Picture:
     from engine.render.making import picture_of
 
-    return picture_of(planes, False)  # type: ignore[arg-type]  # whatever a source gives
+    return picture_of(planes, False)
 
 
 def test_a_unit_serves_every_trim_inside_it(asset: Asset, tmp_path: Path) -> None:

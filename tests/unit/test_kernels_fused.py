@@ -5,11 +5,8 @@ there they are the functions named check_*.
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import pytest
 
@@ -24,6 +21,7 @@ from engine.models.flashvsr.config import Sparsity, TransformerConfig  # noqa: E
 from engine.models.flashvsr.transformer import Transformer  # noqa: E402
 from engine.models.kernels import unavailable  # noqa: E402
 from engine.models.linear import rows_to_eight_bits  # noqa: E402
+from tests.support.kernels import built, run_checks  # noqa: E402
 from tests.unit.test_models_flashvsr import filled  # noqa: E402
 
 PINNED = "3.6"
@@ -45,25 +43,14 @@ pinned = pytest.mark.skipif(
 
 @pinned
 def test_kernels_give_what_the_plain_path_gives() -> None:
-    command = [sys.executable, "-m", "pytest", "-o", "python_functions=check_*", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " skipped" not in done.stdout
+    run_checks(__file__)
 
 
 @pinned
 def test_kernels_are_built_for_cards() -> None:
-    command = [sys.executable, "-m", "tests.unit.built_fused", "80", "90"]
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    place = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, env=environment, cwd=place, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    built = [line.split() for line in done.stdout.splitlines()]
-    assert len(built) == 4 + 5
-    for card, name, vectors, moves, spilled in built:
+    made = built("tests.unit.built_fused", "80", "90")
+    assert len(made) == 4 + 5
+    for card, name, vectors, moves, spilled in made:
         # All in 16 bytes, but a row's scale.
         assert int(vectors) == int(moves) - (name == "rows"), (card, name)
         assert spilled == "0", (card, name)

@@ -18,3 +18,5 @@ def test_compiled_models() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    if " skipped" in done.stdout:  # said here, where it is seen
+        pytest.skip("what compiles needs a C++ compiler; the rest of compiled_models.py passes")

@@ -4,11 +4,6 @@ The checks run in a child process, where Triton's interpreter was chosen before 
 there they are the functions named check_*.
 """
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -17,6 +12,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from engine.models.attention import attention, modes, take_warnings  # noqa: E402
+from tests.support.kernels import built, run_checks  # noqa: E402
 from tests.unit.test_kernels_fused import pinned  # noqa: E402
 from tests.unit.test_wan_transformer import drawn, latents, small  # noqa: E402
 
@@ -26,11 +22,7 @@ Parts = tuple[Tensor, Tensor, Tensor]
 
 @pinned
 def test_kernels_by_the_interpreter() -> None:
-    command = [sys.executable, "-m", "pytest", "-o", "python_functions=check_*", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " skipped" not in done.stdout
+    run_checks(__file__)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
@@ -55,16 +47,9 @@ CARDS = {
 
 @pinned
 def test_kernels_are_built_for_cards() -> None:
-    command = [sys.executable, "-m", "tests.unit.built_int8", *CARDS]
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    place = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, env=environment, cwd=place, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    built = [line.split() for line in done.stdout.splitlines()]
-    assert len(built) == 5 * len(CARDS)
-    for card, name, shared, *counts, spilled in built:
+    made = built("tests.unit.built_int8", *CARDS)
+    assert len(made) == 5 * len(CARDS)
+    for card, name, shared, *counts, spilled in made:
         limit, products = CARDS[card]
         assert int(shared) <= limit * 1024, (card, name)
         assert spilled == "0", (card, name)

@@ -2,16 +2,17 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from desktop.recipes import FILE, MOST, Recipes
 from engine.generation import Mode
 from engine.jobs import GenerateJob, LoraChoice, ModelFiles, SourcePicture
 
 
-def job(output: str, **changes: object) -> GenerateJob:
+def job(output: str, **changes: Any) -> GenerateJob:
     models = ModelFiles(family="wan2.1-i2v-14b", files={"vae": "/w/vae"})
-    values: dict[str, object] = {"mode": Mode.IMAGE, "models": models, "cache": "/c"}
-    return GenerateJob(output=output, **{**values, **changes})  # type: ignore[arg-type]
+    values: dict[str, Any] = {"mode": Mode.IMAGE, "models": models, "cache": "/c"}
+    return GenerateJob(output=output, **{**values, **changes})
 
 
 def test_a_recipe_comes_back_whole(tmp_path: Path) -> None:

@@ -4,11 +4,7 @@ The checks run in a child process, where the interpreter was chosen before Trito
 they are the functions named check_*.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,31 +15,21 @@ from torch import Tensor  # noqa: E402
 
 from engine.models.wan import steps  # noqa: E402
 from engine.models.wan.rope import Grid, rotary_turns  # noqa: E402
+from tests.support.kernels import built, run_checks  # noqa: E402
 from tests.unit.test_kernels_fused import pinned  # noqa: E402
 from tests.unit.test_wan_transformer import I2V, drawn, latents, small  # noqa: E402
 
 
 @pinned
 def test_kernels_give_what_the_plain_path_gives() -> None:
-    command = [sys.executable, "-m", "pytest", "-o", "python_functions=check_*", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " skipped" not in done.stdout
+    run_checks(__file__)
 
 
 @pinned
 def test_the_kernel_is_built_for_cards() -> None:
-    command = [sys.executable, "-m", "tests.unit.built_modulation", "80", "90"]
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    place = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, env=environment, cwd=place, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    built = [line.split() for line in done.stdout.splitlines()]
-    assert len(built) == 4
-    for card, width, vectors, moves, spilled in built:
+    made = built("tests.unit.built_modulation", "80", "90")
+    assert len(made) == 4
+    for card, width, vectors, moves, spilled in made:
         assert vectors == moves, (card, width)  # all in 16 bytes
         assert spilled == "0", (card, width)
 

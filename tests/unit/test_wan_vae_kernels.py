@@ -4,11 +4,6 @@ The checks run in a child process, where the interpreter was chosen before Trito
 they are the functions named check_*.
 """
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -20,31 +15,21 @@ from engine.models.wan import vae_layers  # noqa: E402
 from engine.models.wan.config import VaeConfig  # noqa: E402
 from engine.models.wan.vae import decode, encode  # noqa: E402
 from engine.models.wan.vae_layers import Frame  # noqa: E402
+from tests.support.kernels import built, run_checks  # noqa: E402
 from tests.unit.test_kernels_fused import TYPES, drawn, pinned  # noqa: E402
 from tests.unit.test_wan_vae import small  # noqa: E402
 
 
 @pinned
 def test_kernels_give_what_the_plain_path_gives() -> None:
-    command = [sys.executable, "-m", "pytest", "-o", "python_functions=check_*", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " skipped" not in done.stdout
+    run_checks(__file__)
 
 
 @pinned
 def test_the_kernels_are_built_for_cards() -> None:
-    command = [sys.executable, "-m", "tests.unit.built_frames", "80", "90"]
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    place = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, env=environment, cwd=place, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    built = [line.split() for line in done.stdout.splitlines()]
-    assert len(built) == 2 * 3 * 2
-    for card, name, lanes, vectors, moves, spilled in built:
+    made = built("tests.unit.built_frames", "80", "90")
+    assert len(made) == 2 * 3 * 2
+    for card, name, lanes, vectors, moves, spilled in made:
         # All in 16 bytes, but one row of bias and gamma.
         assert int(vectors) == int(moves) - (2 if name == "add_norm" else 1), (card, name, lanes)
         assert spilled == "0", (card, name, lanes)
